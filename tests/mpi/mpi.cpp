@@ -1,7 +1,9 @@
 // Run under mpirun with any number of processes: the collectives do what they must, and a training has the bits of one
-// on a single process. mpi [fail]: with `fail`, the last rank throws while the others wait, and one line says so.
+// on a single process. mpi [fail|hang|pieces]: with `fail`, the last rank throws while the others wait, and one line
+// says so; with `hang`, it stops; with `pieces`, messages have 999 values at most.
 #include "mql4grec/train/mpi.hpp"
 
+#include <csignal>
 #include <cstring>
 #include <exception>
 #include <iostream>
@@ -55,10 +57,14 @@ void check_all(train::mpi_process const& process) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  train::mpi_process process;
+  auto const asked = [&](char const* what) { return argc > 1 && std::strcmp(argv[1], what) == 0; };
+  train::mpi_process process({.wait_seconds = asked("hang") ? 1.0 : 0.0,
+                              .values_at_once = asked("pieces") ? 999 : train::connection_limits{}.values_at_once});
   try {
-    if (argc > 1 && std::strcmp(argv[1], "fail") == 0) {
-      expects(process.rank() + 1 < process.world_size(), "out of luck");
+    if (asked("fail") || asked("hang")) {
+      bool const is_last = process.rank() + 1 == process.world_size();
+      expects(!is_last || !asked("fail"), "out of luck");
+      if (is_last) std::raise(SIGSTOP);
       cpu::backend b;
       double number = 1;
       process.communicator().all_reduce(b, std::span(&number, 1));
@@ -70,6 +76,10 @@ int main(int argc, char** argv) {
     expects(passed == static_cast<double>(process.world_size()), "mpi: ", passed, " ranks have passed");
     if (process.rank() == 0) std::cout << "passed with " << process.world_size() << " processes\n";
     return 0;
+  } catch (train::rank_missing const& e) {
+    process.end_all("mpi: rank " + std::to_string(process.rank()) + ": " + e.what(), 3);
+  } catch (train::other_rank_failed const& e) {
+    process.wait_for_end("mpi: rank " + std::to_string(process.rank()) + ": " + e.what(), 3);
   } catch (std::exception const& e) {
     process.end_all_unless_all_failed("mpi: rank " + std::to_string(process.rank()) + ": " + e.what(), 3);
     if (process.rank() == 0) std::cerr << "mpi: on all ranks: " << e.what() << '\n';

@@ -1,10 +1,15 @@
-"""Trainings on several ranks under mpirun. ranks.py PROGRAM LAUNCH MPIEXEC OPTIONS…"""
+"""Trainings on several ranks under mpirun. ranks.py PROGRAM LAUNCH MPIEXEC OPTIONS…
+
+MQL4GREC_KILLS: how many random kills one training survives under scripts/launch (default 2); MQL4GREC_SEED: of their times and victims.
+"""
 import json
 import os
+import random
 import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -163,6 +168,78 @@ def the_launcher_starts_again():
     check(subprocess.run([LAUNCH, "--ranks", "two", PROGRAM, "finetune"], capture_output=True).returncode == 2)
 
 
+def a_stopped_rank_ends_all_in_time():
+    whole()
+    for victim, epoch in ((1, 3), (0, 7)):
+        began = [0.0]
+
+        def stop(pid):
+            began[0] = time.monotonic()
+            os.kill(pid, signal.SIGSTOP)
+
+        status, text = strike(3, stop, victim, epoch, out="out", rank_timeout=1)
+        seconds = time.monotonic() - began[0]
+        lines = lines_of(text)
+        check(status == 1 and len(lines) == 1, "expected exit code 1 and one line, found", status, text)
+        check(f": rank {victim} has not answered for 1 s" in lines[0] and "step " in lines[0], lines[0])
+        check(seconds < 1 + 10, "it took", seconds, "s")
+    words = [LAUNCH, "--ranks", "3", "--tries", "2", "--wait", "0", "--mpirun", " ".join(OPTIONS), PROGRAM, *arguments(out="out", rank_timeout=1)]
+    status, text = strike(3, signal.SIGSTOP, 2, 15, words)
+    check(status == 0 and "start 2 of 2" in text, "exit code", status, text)
+    check_same("out")
+
+
+def a_delayed_rank_is_waited_for():
+    whole()
+
+    def delay(pid):
+        for _ in range(3):
+            os.kill(pid, signal.SIGSTOP)
+            time.sleep(0.4)
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(0.1)
+
+    status, text = strike(3, delay, 1, 2, out="out", rank_timeout=30)
+    check(status == 0, "exit code", status, text)
+    check_same("out")
+
+
+def random_kills_lose_nothing():
+    """A training under scripts/launch, of which a random rank is killed at a random time again and again, ends with the same files."""
+    kills, seed = int(os.environ.get("MQL4GREC_KILLS", "2")), int(os.environ.get("MQL4GREC_SEED", "1"))
+    chance, epochs = random.Random(seed), max(EPOCHS, 12 * kills)
+    check_done(run(*arguments(out="whole", epochs=epochs)))
+    words = [LAUNCH, "--ranks", "3", "--tries", str(kills + 1), "--wait", "0", "--mpirun", " ".join(OPTIONS), PROGRAM, *arguments(out="out", epochs=epochs)]
+    process = start(words)
+    struck, more = 0, threading.Thread(target=lambda: collected.append(process.stderr.read()))
+    collected = []
+    more.start()
+    before = set()
+    while struck < kills and process.poll() is None:
+        pids = rank_pids(process)
+        if len(pids) == 3 and not before & set(pids.values()):
+            time.sleep(chance.uniform(0, 1.5))
+            victim = chance.randrange(3)
+            try:
+                os.kill(pids[victim], signal.SIGKILL)
+                struck += 1
+            except ProcessLookupError:
+                pass
+            before = set(pids.values())
+        time.sleep(0.02)
+    try:
+        process.wait(timeout=120)
+    finally:
+        if process.poll() is None:
+            end(process, 0)
+    more.join()
+    text = "".join(collected)
+    print(f"{struck} kills, seed {seed}, {text.count('launch: exit code')} further starts, {epochs} epochs")
+    check(process.returncode == 0, "exit code", process.returncode, text)
+    check(struck == kills, "only", struck, "kills before the training had ended")
+    check_same("out")
+
+
 def errors_are_one_line():
     write_dataset(Path("Other/Tiny"), seed=5)
     # the last rank has other data, other options, no data at all
@@ -201,4 +278,4 @@ def a_full_disk_of_rank_0_ends_all():
     check_same("out")
 
 
-main([same_bytes_as_one_process, pretraining_too, a_signal_on_any_rank_stops_all, a_killed_rank_ends_all_and_the_state_goes_on, the_launcher_starts_again, errors_are_one_line, a_full_disk_of_rank_0_ends_all])
+main([same_bytes_as_one_process, pretraining_too, a_signal_on_any_rank_stops_all, a_killed_rank_ends_all_and_the_state_goes_on, the_launcher_starts_again, a_stopped_rank_ends_all_in_time, a_delayed_rank_is_waited_for, random_kills_lose_nothing, errors_are_one_line, a_full_disk_of_rank_0_ends_all])

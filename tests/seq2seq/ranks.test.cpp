@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <string>
 
@@ -39,6 +40,7 @@ seq2seq::training_options in_shards(index_t shards) {
           .patience = 0,
           .seed = 9,
           .gradient_shards = shards,
+          .sum_entries = 100,  // so that layers are summed one by one
           .block_tokens = 16};
 }
 
@@ -142,6 +144,115 @@ TEST_CASE("ranks: moments that are divided among the ranks give the same bits, a
   muon.hidden_optimizer = optim::muon{};
   muon.sharded_moments = true;
   CHECK_THROWS_WITH_AS(trained(2, 1, muon), doctest::Contains("sharded_moments with Muon"), error);
+}
+
+TEST_CASE("ranks: sums beside the backward pass, with ranges of any size, have the bits of sums after it") {
+  auto const expected = trained(1, 1, in_shards(6)).front();
+  for (index_t sum_entries : {0, 1, 1000, 1 << 20})
+    for (bool sharded_moments : {false, true})
+      for (index_t ranks : {2, 3}) {
+        auto options = in_shards(6);
+        options.sum_entries = sum_entries;
+        options.sharded_moments = sharded_moments;
+        INFO("sum_entries " << sum_entries << ", ranks " << ranks);
+        CHECK(trained(ranks, 2, options).front() == expected);
+      }
+}
+
+TEST_CASE("ranks: an error of one rank ends the others in the midst of their sums, and is thrown") {
+  auto const work = [](train::host_communicator communicator) {
+    cpu::backend b(2);
+    auto model = random_t5<float>(b, tiny_t5());
+    seq2seq::trainer<cpu::backend, float, train::host_communicator> trainer(b, model, in_shards(4), communicator);
+    tasks::batch all;
+    for (index_t i = 0; i < 9; ++i) ragged{9}.write(i, 0, 0, all);
+    trainer.step(all, 1e-3);
+    CHECK(trainer.time_of_sums().all > 0);
+    CHECK(trainer.time_of_sums().hidden <= trainer.time_of_sums().all);
+    if (communicator.rank() == 1) raise("out of luck");
+    trainer.step(all, 1e-3);
+  };
+  CHECK_THROWS_WITH_AS(train::run_on_threads(3, work), "out of luck", error);
+}
+
+TEST_CASE("ranks: ranges of a gradient are all of it, in the order of the backward pass") {
+  using train::gradient_range;
+  std::vector<index_t> const reported = {90, 70, 65, 20};
+  CHECK(train::ranges_of(reported, 100, 110, 0) == std::vector<gradient_range>{{0, 110, 0}});
+  CHECK(train::ranges_of(reported, 100, 110, 1) ==
+        std::vector<gradient_range>{{90, 10, 90}, {70, 20, 70}, {65, 5, 65}, {20, 45, 20}, {0, 20, 0}, {100, 10, 0}});
+  CHECK(train::ranges_of(reported, 100, 100, 30) ==
+        std::vector<gradient_range>{{70, 30, 70}, {20, 50, 20}, {0, 20, 0}});
+  CHECK(train::ranges_of(reported, 100, 100, 1000) == std::vector<gradient_range>{{0, 100, 0}});
+}
+
+TEST_CASE("ranks: each writes the tokens of its own shards, and few others") {
+  struct counted {
+    std::vector<std::atomic<int>>& writes;  // of each rank
+    std::size_t rank;
+
+    index_t size() const { return 64; }
+    void write(index_t i, std::uint64_t seed, std::uint64_t epoch, tasks::batch& out) const {
+      ++writes[rank];
+      ragged{64}.write(i, seed, epoch, out);
+    }
+  };
+  for (index_t ranks : {1, 2, 4}) {
+    std::vector<std::atomic<int>> writes(to_size(ranks));
+    train::run_on_threads(ranks, [&](train::host_communicator communicator) {
+      cpu::backend b;
+      auto model = random_t5<float>(b, tiny_t5());
+      auto options = in_shards(4);
+      options.batch_size = 32;
+      seq2seq::trainer<cpu::backend, float, train::host_communicator> trainer(b, model, options, communicator);
+      seq2seq::training_progress progress;
+      counted const all{writes, to_size(communicator.rank())};
+      seq2seq::fit(trainer, all, all, progress);
+    });
+    int sum = 0;
+    for (auto const& one : writes) {
+      INFO("ranks " << ranks << ", writes " << one);
+      CHECK(static_cast<index_t>(one) <= 3 * (64 + 64) / ranks * 5 / 4);
+      sum += one;
+    }
+    CHECK(sum >= 3 * (64 + 64));
+  }
+}
+
+TEST_CASE("ranks: a shared batch has the lengths of all sequences, and the tokens of the rank's own") {
+  tasks::batch whole;
+  for (index_t i = 0; i < 20; ++i) ragged{20}.write(i * i, 3, 1, whole);
+  for (index_t sequences : {0, 1, 2, 20}) {
+    std::vector<tasks::batch> parts(3);
+    std::vector<row_range> shards(3);
+    train::run_on_threads(3, [&](train::host_communicator communicator) {
+      reference::backend b;
+      auto const rank = to_size(communicator.rank());
+      shards[rank] = {2 * communicator.rank(), 2};
+      seq2seq::detail::shared_batch_writer writer;
+      for (int again = 0; again < 2; ++again)
+        writer.write(
+            b, communicator, {.cut = {.tokens = 5, .shards = 6}, .shards = shards[rank]}, sequences,
+            [](index_t i, tasks::batch& to) { ragged{20}.write(i * i, 3, 1, to); }, parts[rank]);
+    });
+    index_t own_sequences = 0;
+    for (std::size_t rank = 0; rank < 3; ++rank) {
+      auto const& part = parts[rank];
+      REQUIRE(part.size() == sequences);
+      std::vector<tasks::micro_batch> cut;
+      seq2seq::cut_into_micro_batches(part, {.tokens = 5, .shards = 6}, cut);
+      auto const own = seq2seq::detail::sequences_of(cut, {{.tokens = 5, .shards = 6}, shards[rank]});
+      own_sequences += own.count;
+      for (index_t i = 0; i < sequences; ++i) {
+        REQUIRE(part.input(i).size() == whole.input(i).size());
+        REQUIRE(part.target(i).size() == whole.target(i).size());
+        if (i < own.first || i >= own.first + own.count) continue;
+        CHECK(std::ranges::equal(part.input(i), whole.input(i)));
+        CHECK(std::ranges::equal(part.target(i), whole.target(i)));
+      }
+    }
+    CHECK(own_sequences == sequences);
+  }
 }
 
 TEST_CASE("ranks: another number of shards gives other bits, and sums that are close") {

@@ -3,6 +3,9 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <chrono>
+#include <string>
+#include <thread>
 
 #include "mql4grec/train/check_communicator.hpp"
 #include "mql4grec/train/threads.hpp"
@@ -75,4 +78,43 @@ TEST_CASE("communicators: unequal values name the first rank that has another on
                          ("rank " + std::to_string(other) + ": the file b.json is not the same as on rank 0").c_str(),
                          error);
   }
+}
+
+TEST_CASE("communicators: a rank that doesn't come in time is named, and ends the others") {
+  for (index_t late : {0, 2}) {
+    std::atomic<int> told{0};
+    auto const work = [&](train::host_communicator communicator) {
+      reference::backend b;
+      double number = 1;
+      communicator.all_reduce(b, std::span(&number, 1));
+      if (communicator.rank() == late)  // until the others have given up
+        while (told < 2) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      try {
+        communicator.all_reduce(b, std::span(&number, 1));
+      } catch (error const&) {
+        ++told;
+        throw;
+      }
+    };
+    CHECK_THROWS_WITH_AS(train::run_on_threads(3, work, {.wait_seconds = 0.05}),
+                         ("rank " + std::to_string(late) + " has not answered for 0.05 s").c_str(),
+                         train::rank_missing);
+    CHECK(told == 3);
+  }
+  CHECK_THROWS_AS(train::run_on_threads(1, [](auto const&) {}, {.wait_seconds = -1}), error);
+}
+
+TEST_CASE("communicators: a rank that is late, but not too late, is waited for") {
+  train::run_on_threads(2,
+                        [](train::host_communicator communicator) {
+                          reference::backend b;
+                          for (int i = 0; i < 3; ++i) {
+                            if (communicator.rank() == i % 2)
+                              std::this_thread::sleep_for(std::chrono::milliseconds(20));
+                            double number = 1;
+                            communicator.all_reduce(b, std::span(&number, 1));
+                            CHECK(number == 2);
+                          }
+                        },
+                        {.wait_seconds = 60});
 }

@@ -64,13 +64,21 @@ launched_as launch_of_this_process() {
   return {};
 }
 
-int on_ranks(std::function<int(rank_of_command&)> const& work) {
+void add_rank_timeout(CLI::App& command, double& seconds) {
+  command
+      .add_option("--rank-timeout", seconds,
+                  "end all ranks when they have waited for one for so many seconds; 0: wait forever")
+      ->check(CLI::Range(0.0, 1e9))
+      ->capture_default_str();
+}
+
+int on_ranks(std::function<int(rank_of_command&)> const& work, [[maybe_unused]] double timeout) {
   rank_of_command rank;
   auto const launch = launch_of_this_process();
   catch_interruption(SIGUSR1);  // launchers pass it on to all ranks, where a SIGTERM of theirs ends them
   if (launch.ranks == 1) return work(rank);
 #if MQL4GREC_HAS_MPI
-  train::mpi_process process;
+  train::mpi_process process({.wait_seconds = timeout});
   if (process.world_size() != launch.ranks) {  // all processes find this, and would train into one directory
     if (launch.rank > 0) return failed;
     raise("the launcher has started ", launch.ranks, " ranks, but MPI connects ", process.world_size(),
@@ -78,14 +86,23 @@ int on_ranks(std::function<int(rank_of_command&)> const& work) {
   }
   rank.communicator = process.communicator();
   rank.on_host = process.ranks_on_host();
+  auto const line = [&] {
+    return "mql4grec: rank " + std::to_string(process.rank()) + ", step " + std::to_string(rank.step) + ": " +
+           reason_of(std::current_exception());
+  };
   try {
     check_program(rank);
-    return work(rank);
+    int const status = work(rank);
+    cpu::backend backend(1);
+    double all = 1;  // have come so far: MPI's own end would wait for a rank that hangs
+    rank.communicator.all_reduce(backend, std::span(&all, 1));
+    return status;
+  } catch (train::rank_missing const&) {
+    process.end_all(line(), failed);
+  } catch (train::other_rank_failed const&) {
+    process.wait_for_end(line(), failed);
   } catch (...) {
-    auto const problem = std::current_exception();
-    process.end_all_unless_all_failed("mql4grec: rank " + std::to_string(process.rank()) + ", step " +
-                                          std::to_string(rank.step) + ": " + reason_of(problem),
-                                      failed);
+    process.end_all_unless_all_failed(line(), failed);
     if (rank.speaks()) throw;
     return failed;
   }

@@ -25,10 +25,17 @@ struct rank_of_command {
   bool speaks() const { return communicator.rank() == 0; }
 };
 
+/// How long ranks wait for one that doesn't come, in seconds, by default: longer than reading a large dataset or
+/// writing a state takes on a slow disk.
+constexpr double default_rank_timeout = 300;
+/// Adds --rank-timeout.
+void add_rank_timeout(CLI::App& command, double& seconds);
+
 /// Calls work(rank) on every rank and returns its exit code. Ranks with another program than rank 0's are an error. An
 /// exception is thrown again, for main to print. If it isn't thrown on all ranks, one line names the rank and the step,
-/// and all processes end at once, because the others wait for this one.
-int on_ranks(std::function<int(rank_of_command&)> const& work);
+/// and all processes end at once, because the others wait for this one. So they do when one has not come to a
+/// collective for `timeout` seconds; 0: they wait forever.
+int on_ranks(std::function<int(rank_of_command&)> const& work, double timeout = default_rank_timeout);
 
 /// The options of a rank: without --threads, the ranks of a host share its hardware threads; rank 0 alone prints
 /// progress. Throws error for a backend that several ranks don't have.

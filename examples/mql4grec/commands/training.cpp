@@ -203,6 +203,7 @@ void add_training_options(CLI::App& command, training_request& request) {
       ->capture_default_str();
   command.add_flag("--sharded-moments", training.sharded_moments,
                    "each rank keeps AdamW's moments of a part of the parameters, to the same bits with less memory");
+  add_rank_timeout(command, request.rank_timeout);
   command
       .add_option("--patience", training.patience,
                   "epochs without a better validation loss before stopping, 0: never stop")
@@ -314,7 +315,7 @@ int train_on(rank_of_command& rank, training_request request, common_options con
 }  // namespace
 
 int run_training(training_request const& request, common_options const& common) {
-  return on_ranks([&](rank_of_command& rank) { return train_on(rank, request, common); });
+  return on_ranks([&](rank_of_command& rank) { return train_on(rank, request, common); }, request.rank_timeout);
 }
 
 }  // namespace mql4grec::program

@@ -15,9 +15,10 @@ struct training_request {
   std::vector<std::filesystem::path> datasets;
   std::vector<std::filesystem::path> replayed = {};  ///< datasets whose examples are replayed
   pipeline::run_options run;
-  std::filesystem::path report;      ///< an HTML file, or empty
-  std::optional<double> until = {};  ///< only interactions before this time
-  index_t domain_prefixes = 0;       ///< tokens for the names of datasets in the vocabulary of a new model
+  std::filesystem::path report;                ///< an HTML file, or empty
+  std::optional<double> until = {};            ///< only interactions before this time
+  double rank_timeout = default_rank_timeout;  ///< seconds; see on_ranks
+  index_t domain_prefixes = 0;                 ///< tokens for the names of datasets in the vocabulary of a new model
 };
 
 /// Accepts the names and lists of mixture_named.

@@ -56,19 +56,27 @@ void append(std::vector<shard_sum<Values>>& nodes, index_t shards, shard_sum<Val
   return nodes;
 }
 
-/// Adds what can be added of some nodes in the order of their shards, each worker a part of the vectors, and removes
-/// the nodes that were added to others. A sum replaces the gradient of its first node. All gradients have the same
-/// size.
+/// Adds what can be added of some nodes in the order of their shards, a part of their entries, and returns the nodes
+/// that are left. A sum replaces the gradient of its first node. All gradients have the same size. The calling thread
+/// does it.
+template <class T, class B>
+[[nodiscard]] std::vector<shard_sum<out_vector<B, T>>> added_nodes(
+    B& worker, index_t shards, std::vector<shard_sum<out_vector<B, T>>> const& nodes, row_range part) {
+  std::vector<shard_sum<out_vector<B, T>>> left;
+  for (auto const& node : nodes)
+    append(left, shards, node, [&](out_vector<B, T> to, out_vector<B, T> from) {
+      accumulate<T>(worker, from.part(part.first, part.count), to.part(part.first, part.count));
+    });
+  return left;
+}
+
+/// Adds what can be added of some nodes, each worker a part of the entries, and removes the nodes that were added to
+/// others.
 template <class T, class B>
 void add_nodes(B& b, index_t shards, std::vector<shard_sum<out_vector<B, T>>>& nodes) {
   auto const all = nodes;
   for_each_worker(b, [&](B& worker, index_t which) {
-    auto const mine = worker_share{which, b.workers()}.of(all.front().gradient.size());
-    std::vector<shard_sum<out_vector<B, T>>> left;
-    for (auto const& node : all)
-      append(left, shards, node, [&](out_vector<B, T> to, out_vector<B, T> from) {
-        accumulate<T>(worker, from.part(mine.first, mine.count), to.part(mine.first, mine.count));
-      });
+    auto left = added_nodes<T>(worker, shards, all, worker_share{which, b.workers()}.of(all.front().gradient.size()));
     if (which == 0) nodes = std::move(left);
   });
 }

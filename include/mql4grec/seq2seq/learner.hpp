@@ -40,25 +40,37 @@ class written_batches {
   /// of target tokens.
   std::pair<double, index_t> step(index_t first, index_t last, double learning_rate) {
     if (trainer_.options().surgery != gradient_groups::none) return step_by_groups(first, last, learning_rate);
-    all_.clear();
-    for (index_t i = first; i < last; ++i) train_.write(order_[i], trainer_.options().seed, epoch_, all_);
+    write(
+        last - first, [&](index_t i) { return order_[first + i]; }, all_);
     return {trainer_.step(all_, learning_rate), std::ssize(all_.targets)};
   }
   double validate() { return trainer_.mean_loss(valid_); }
 
  private:
+  /// Writes a batch of examples, whose numbers number_of(i) returns.
+  template <class NumberOf>
+  void write(index_t examples, NumberOf const& number_of, tasks::batch& to) {
+    trainer_.write_batch(
+        examples,
+        [&](index_t i, tasks::batch& some) { train_.write(number_of(i), trainer_.options().seed, epoch_, some); }, to);
+  }
   std::pair<double, index_t> step_by_groups(index_t first, index_t last, double learning_rate) {
     index_t tokens = 0;
     if constexpr (GroupedSource<Train>) {
-      auto const seed = trainer_.options().seed;
-      for (auto& group : groups_) group.clear();
+      for (auto& numbers : group_examples_) numbers.clear();
       for (index_t i = first; i < last; ++i) {
-        auto const from = train_.origin(order_[i], seed, epoch_);
+        auto const from = train_.origin(order_[i], trainer_.options().seed, epoch_);
         std::size_t const group = trainer_.options().surgery == gradient_groups::tasks ? from.task : from.dataset;
-        if (groups_.size() <= group) groups_.resize(group + 1);
-        train_.write(order_[i], seed, epoch_, groups_[group]);
+        if (group_examples_.size() <= group) group_examples_.resize(group + 1);
+        group_examples_[group].push_back(order_[i]);
       }
-      for (auto const& group : groups_) tokens += std::ssize(group.targets);
+      groups_.resize(group_examples_.size());
+      for (std::size_t g = 0; g < groups_.size(); ++g) {
+        auto const& numbers = group_examples_[g];
+        write(
+            std::ssize(numbers), [&](index_t i) { return numbers[to_size(i)]; }, groups_[g]);
+        tokens += std::ssize(groups_[g].targets);
+      }
     }
     return {trainer_.step(std::span<tasks::batch const>(groups_), learning_rate), tokens};
   }
@@ -67,6 +79,7 @@ class written_batches {
   Train const& train_;
   Valid const& valid_;
   std::vector<tasks::batch> groups_;
+  std::vector<std::vector<index_t>> group_examples_;  // their numbers
   std::uint64_t epoch_ = 0;
   example_order order_;
   tasks::batch all_;

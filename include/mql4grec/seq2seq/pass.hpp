@@ -5,13 +5,6 @@
 
 namespace mql4grec::seq2seq {
 
-/// Where a backward pass adds the gradient of the parameters, and the factor that it multiplies it by.
-template <class T, MemorySpace S>
-struct gradient_target {
-  t5_weights<T, S> const& sum;  ///< scale · gradient is added here
-  double scale = 1;             ///< 1 / (target tokens of the whole batch) gives the gradient of the mean loss
-};
-
 /// One worker's forward and backward passes through a model, one micro-batch at a time. The object keeps the
 /// bookkeeping of the activations, so nothing is allocated from the second pass of a size on. Not thread-safe: one
 /// object per worker. Losses are Σ −log p(target token) in nats.
@@ -59,7 +52,7 @@ class t5_pass {
     auto const losses = take<T>(worker_, block.target_rows.rows);
     forward(block, plan, scores);
     nn::cross_entropy_gradient<T>(worker_, block.targets, gradient.scale, scores, losses);
-    backward(plan, scores, gradient.sum);
+    backward(plan, scores, gradient);
     return losses;
   }
   /// The addresses of the distance buckets of encoder and decoder for these lengths. Captured work reads them there, so
@@ -86,7 +79,8 @@ class t5_pass {
   }
 
   /// The gradient of the pass whose forward() came last, with the same plan.
-  void backward(nn::dropout_plan const& plan, in_matrix<B, T> dscores, t5_weights<T, space> const& g) {
+  void backward(nn::dropout_plan const& plan, in_matrix<B, T> dscores, gradient_target<T, space> const& gradient) {
+    auto const& g = gradient.sum;
     auto const pass = pass_with(plan);
     auto const& [worker, c, w, dropout] = pass;
     auto const dhidden = take<T>(worker, decoder_.rows.rows, c.model_width);
@@ -94,10 +88,11 @@ class t5_pass {
     auto const dencoded = take<T>(worker, encoder_.rows.rows, c.model_width);
     nn::linear_weight_gradient<T>(worker, decoder_.end.normed, dscores, g.output, c.output_scale());
     nn::linear_input_gradient<T>(worker, dscores, w.output, dhidden, c.output_scale());
-    detail::decoder_backward<B, T>(pass, decoder_, dhidden, dkey_value, g);
+    detail::decoder_backward<B, T>(pass, decoder_, dhidden, dkey_value, gradient);
     nn::linear_weight_gradient<T>(worker, encoder_.end.normed, dkey_value, g.cross_key_value);
+    gradient.report(g.cross_key_value);
     nn::linear_input_gradient<T>(worker, dkey_value, w.cross_key_value, dencoded);
-    detail::encoder_backward<B, T>(pass, encoder_, dencoded, g);
+    detail::encoder_backward<B, T>(pass, encoder_, dencoded, gradient);
   }
 
   B& worker_;

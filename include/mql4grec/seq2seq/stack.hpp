@@ -2,10 +2,31 @@
 // The encoder and the decoder as a whole, for training: forward passes that fill tapes, and their backward passes. A
 // backward pass must follow the forward pass with the same tape within one scratch scope. Dropout sites are numbered
 // over both stacks, so changing their order changes results.
+#include <functional>
+
 #include "mql4grec/nn/cross_entropy.hpp"
 #include "mql4grec/nn/embedding.hpp"
 #include "mql4grec/seq2seq/micro_batch.hpp"
 #include "mql4grec/seq2seq/relative_position.hpp"
+
+namespace mql4grec::seq2seq {
+
+/// Where a backward pass adds the gradient of the parameters, and the factor that it multiplies it by.
+template <class T, MemorySpace S>
+struct gradient_target {
+  t5_weights<T, S> const& sum;  ///< scale · gradient is added here
+  double scale = 1;             ///< 1 / (target tokens of the whole batch) gives the gradient of the mean loss
+  /// Called during the backward pass when this pass adds nothing more to the matrices from an entry on: the gradients
+  /// become final from the last decoder layer down to the first encoder layer. null: nobody wants to know.
+  std::function<void(T const* first)> const* when_final = nullptr;
+
+  /// Calls when_final for this matrix and those after it.
+  void report(view<T, S, 2> const& first) const {
+    if (when_final != nullptr) (*when_final)(first.data);
+  }
+};
+
+}  // namespace mql4grec::seq2seq
 
 namespace mql4grec::seq2seq::detail {
 
@@ -170,12 +191,13 @@ void encoder_forward(model_pass<B, T> const& model, in_vector<B, token_t> tokens
   dropout_apply<T>(b, pass.drop(site_encoder_end), tape.end.normed);
 }
 
-/// Adds the gradients of the encoder's parameters to g. dout (rows, d), the gradient of the encoder's result, is
-/// overwritten.
+/// Adds the gradients of the encoder's parameters to target.sum. dout (rows, d), the gradient of the encoder's result,
+/// is overwritten.
 template <class B, class T>
 void encoder_backward(model_pass<B, T> const& model, encoder_tape<B, T> const& tape, out_matrix<B, T> dout,
-                      t5_weights<T, typename B::memory_space> const& g) {
+                      gradient_target<T, typename B::memory_space> const& target) {
   auto const& [b, c, w, plan] = model;
+  auto const& g = target.sum;
   auto const pass = stack_pass_of(model, tape);
   stream_gradient<B, T> const gradient{.output = dout, .stream = take<T>(b, tape.rows.rows, c.model_width)};
   enter_stack_backward(pass, site_encoder_end, tape.end, gradient, g.encoder_norm);
@@ -183,6 +205,7 @@ void encoder_backward(model_pass<B, T> const& model, encoder_tape<B, T> const& t
     layer_with_gradient<B, T> const parameters{.weights = w.encoder[l], .gradient = g.encoder[l]};
     feed_forward_backward(pass, parameters, tape.layers[l].feed_forward, gradient);
     self_attention_backward(pass, parameters, tape.layers[l].attention, gradient);
+    target.report(g.encoder[l].qkv);
   }
   nn::embedding_gradient<T>(b, tape.tokens, dout, g.embedding);
   relative_bias_backward<T>(b, tape.bias.buckets, tape.bias.gradient, g.encoder_bias);
@@ -264,12 +287,13 @@ void decoder_forward(model_pass<B, T> const& model, token_block<B> const& block,
   dropout_apply<T>(b, pass.drop(site_decoder_end), tape.end.normed);
 }
 
-/// Adds the gradients of the decoder's parameters to g. dout (rows, d), the gradient of the decoder's result, is
-/// overwritten; dkey_value (encoder rows, layers·2·inner), the gradient of tape.key_value, is written.
+/// Adds the gradients of the decoder's parameters to target.sum. dout (rows, d), the gradient of the decoder's result,
+/// is overwritten; dkey_value (encoder rows, layers·2·inner), the gradient of tape.key_value, is written.
 template <class B, class T>
 void decoder_backward(model_pass<B, T> const& model, decoder_tape<B, T> const& tape, out_matrix<B, T> dout,
-                      out_matrix<B, T> dkey_value, t5_weights<T, typename B::memory_space> const& g) {
+                      out_matrix<B, T> dkey_value, gradient_target<T, typename B::memory_space> const& target) {
   auto const& [b, c, w, plan] = model;
+  auto const& g = target.sum;
   auto const pass = stack_pass_of(model, tape);
   stream_gradient<B, T> const gradient{.output = dout, .stream = take<T>(b, tape.rows.rows, c.model_width)};
   enter_stack_backward(pass, site_decoder_end, tape.end, gradient, g.decoder_norm);
@@ -280,6 +304,7 @@ void decoder_backward(model_pass<B, T> const& model, decoder_tape<B, T> const& t
     feed_forward_backward(pass, parameters, layer.feed_forward, gradient);
     cross_attention_backward(pass, parameters, cross_memory_of(c, tape, l, dkey_value), layer.cross, gradient);
     self_attention_backward(pass, parameters, layer.self, gradient);
+    target.report(g.decoder[at].qkv);
   }
   nn::embedding_gradient<T>(b, tape.tokens, dout, g.embedding);
   relative_bias_backward<T>(b, tape.bias.buckets, tape.bias.gradient, g.decoder_bias);

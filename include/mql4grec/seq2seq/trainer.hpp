@@ -8,7 +8,13 @@
 //
 //     batch           ▏micro-batches of shard 0 ▏ of shard 1 ▏ of shard 2 ▏ of shard 3 ▏
 //     rank, worker     0, 0                       0, 1         1, 0         1, 1
+//
+// With several ranks, a thread sums over the ranks what is final of the gradient while the workers are in the backward
+// pass of their last micro-batches; after it, the workers sum what is left.
+#include <chrono>
 #include <cmath>
+#include <functional>
+#include <future>
 #include <memory>
 #include <numeric>
 
@@ -19,7 +25,9 @@
 #include "mql4grec/optim/gradient_surgery.hpp"
 #include "mql4grec/seq2seq/captured_step.hpp"
 #include "mql4grec/seq2seq/layer_rates.hpp"
+#include "mql4grec/seq2seq/shared_batch.hpp"
 #include "mql4grec/seq2seq/training.hpp"
+#include "mql4grec/train/backward_progress.hpp"
 #include "mql4grec/train/communicator.hpp"
 #include "mql4grec/train/rank_sums.hpp"
 
@@ -31,6 +39,12 @@ template <class S>
 concept ExampleSource = requires(S const& source, index_t i, std::uint64_t seed, tasks::batch& out) {
   { source.size() } -> std::convertible_to<index_t>;
   source.write(i, seed, seed, out);  // (example, seed, epoch, where to)
+};
+
+/// The time of the sums of gradients over the ranks, in seconds; the waiting for other ranks is included.
+struct sum_times {
+  double all = 0;     ///< of all sums
+  double hidden = 0;  ///< of these, those that passed while the rank was in its backward pass
 };
 
 /// Trains a T5 with AdamW. One object per rank; the communicator connects several. Not thread-safe: it uses the
@@ -54,6 +68,7 @@ class trainer {
         communicator_(std::move(communicator)),
         sums_(shards_of(options, backend.workers() * communicator_.world_size()), communicator_.rank(),
               communicator_.world_size(), model.layout().size()),
+        ranges_(ranges_of_gradient(model, overlaps() ? options.sum_entries : 0)),
         moments_(backend, model.layout().size()),
         rates_(layer_rates(model.config(), model.layout(), options.layer_decay)),
         product_weights_(product_weights(model.config(), model.weights())),
@@ -93,8 +108,21 @@ class trainer {
     }
   }
 
-  /// One update by a batch. Returns the batch's mean loss per token in nats. Throws training_error if the loss or the
-  /// gradient isn't finite; parameters and moments are then unchanged.
+  /// Sets `all` to a batch of so many sequence pairs for step(); write(i, to) appends pair i to a batch. With several
+  /// ranks, each writes only the pairs of its shards, and a few more: others have their length, and zeros as tokens.
+  /// All ranks call it.
+  template <class Write>
+  void write_batch(index_t pairs, Write const& write, tasks::batch& all) {
+    if (communicator_.world_size() > 1)
+      return writer_.write(backend_, communicator_, {.cut = how_to_cut(), .shards = sums_.own_shards()}, pairs, write,
+                           all);
+    all.clear();
+    for (index_t i = 0; i < pairs; ++i) write(i, all);
+  }
+
+  /// One update by a batch, of which a rank needs the tokens of its own shards only; see write_batch(). Returns the
+  /// batch's mean loss per token in nats. Throws training_error if the loss or the gradient isn't finite; parameters
+  /// and moments are then unchanged.
   double step(tasks::batch const& all, double learning_rate) {
     double const tokens = static_cast<double>(all.targets.size());
     auto const [loss, norm] = compute_gradient(all, tokens, options_.seed);
@@ -152,16 +180,17 @@ class trainer {
   double mean_loss(Source const& source) {
     double sum = 0, tokens = 0;
     for (index_t first = 0; first < source.size(); first += evaluation_batch) {
-      batch_.clear();
-      for (index_t i = first; i < std::min<index_t>(source.size(), first + evaluation_batch); ++i)
-        source.write(i, options_.seed, 0, batch_);
+      write_batch(
+          std::min<index_t>(source.size() - first, evaluation_batch),
+          [&](index_t i, tasks::batch& to) { source.write(first + i, options_.seed, 0, to); }, batch_);
       cut(batch_);
       [[maybe_unused]] auto const packed = nn::packed_for_products<T>(backend_, weights_worth_packing());
       for_each_worker(backend_, [&](B&, index_t which) {
         auto const mine = own_shards(which);
         for (index_t shard = mine.first; shard < mine.first + mine.count; ++shard)
-          store_losses(shard,
-                       [&](tasks::micro_batch part) { return workers_[to_size(which)]->pass.loss(batch_, part); });
+          store_losses(shard, [&](std::size_t part, bool) {
+            return workers_[to_size(which)]->pass.loss(batch_, micro_batches_[part]);
+          });
       });
       sum += sum_of_losses();
       tokens += static_cast<double>(batch_.targets.size());
@@ -169,11 +198,18 @@ class trainer {
     return tokens > 0 ? sum / tokens : 0;
   }
 
+  /// The time of the sums over the ranks in all steps so far.
+  sum_times const& time_of_sums() const { return time_of_sums_; }
+
   /// The gradient of the last step, before clipping; with sharded_moments and several ranks, only this rank's part of
   /// it is the sum.
   in_vector<B, T> gradient() const { return std::as_const(*workers_.front()->gradients.front()).values.view_all(); }
 
  private:
+  using clock_type = std::chrono::steady_clock;
+  static double seconds_since(clock_type::time_point start) {
+    return std::chrono::duration<double>(clock_type::now() - start).count();
+  }
   static constexpr index_t evaluation_batch = 4096;
   static constexpr std::uint64_t surgery_purpose = 0x73;  // the top byte of its stream of random numbers
 
@@ -225,6 +261,33 @@ class trainer {
     return which.subspan(place(communicator_.rank()), place(communicator_.rank() + 1) - place(communicator_.rank()));
   }
 
+  /// The first ranges that have been summed, and the seconds that it took.
+  struct summed_ranges {
+    std::size_t count = 0;
+    double seconds = 0;
+  };
+  /// Sums what becomes final while the workers compute, as long as it exists, on a thread of its own.
+  class sums_beside {
+   public:
+    explicit sums_beside(trainer& of) : of_(of) {
+      of.progress_.begin(of.backend_.workers(), of.model_.layout().size());
+      if (of.overlaps() && of.ranges_.size() > 1)
+        summed_ = std::async(std::launch::async, [&of] { return of.sum_final_ranges(); });
+    }
+    sums_beside(sums_beside const&) = delete;
+    sums_beside& operator=(sums_beside const&) = delete;
+    ~sums_beside() { of_.progress_.stop(); }  // after an exception; the future waits for the thread
+    /// To be called after the backward pass: ends the thread.
+    summed_ranges end() {
+      of_.progress_.stop();
+      return summed_.valid() ? summed_.get() : summed_ranges{};
+    }
+
+   private:
+    trainer& of_;
+    std::future<summed_ranges> summed_;
+  };
+
   /// Sets gradient() to that of the batch's summed loss, divided by `tokens`. Returns the summed loss and the
   /// gradient's norm.
   std::pair<double, double> compute_gradient(tasks::batch const& all, double tokens, std::uint64_t dropout_seed) {
@@ -232,21 +295,26 @@ class trainer {
     nn::dropout_plan const plan{
         .rate = options_.dropout, .seed = dropout_seed, .step = static_cast<std::uint32_t>(moments_.step + 1)};
     {
-      [[maybe_unused]] auto const packed = nn::packed_for_products<T>(backend_, weights_worth_packing());
-      for_each_worker(backend_, [&](B& worker, index_t which) {
-        auto& pass = workers_[to_size(which)]->pass;
-        add_shards(worker, which, [&](tasks::micro_batch part, t5_weights<T, space> const& sum) {
-          return pass.loss_and_gradient(all, part, plan, {.sum = sum, .scale = 1 / tokens});
+      sums_beside beside(*this);
+      {
+        [[maybe_unused]] auto const packed = nn::packed_for_products<T>(backend_, weights_worth_packing());
+        for_each_worker(backend_, [&](B& worker, index_t which) {
+          auto& pass = workers_[to_size(which)]->pass;
+          add_shards(worker, which, 1 / tokens, [&](std::size_t part, gradient_target<T, space> const& target) {
+            return pass.loss_and_gradient(all, micro_batches_[part], plan, target);
+          });
         });
-      });
+      }
+      finish_sums(beside);
     }
     double const loss = sum_of_losses();
-    return {loss, add_gradients()};
+    return {loss, norm_of_gradient()};
   }
-  /// Sets the nodes of a worker to the gradients of its shards' micro-batches, and stores the losses that
-  /// loss_and_gradient(micro-batch, where to add its gradient) returns.
+  /// Sets the nodes of a worker to the gradients of its shards' micro-batches, multiplied by `scale`, and stores the
+  /// losses that loss_and_gradient(number of the micro-batch, where to add its gradient) returns. The last shard is
+  /// left as a node of its own, so that it can be summed before all of it is final.
   template <class LossAndGradient>
-  void add_shards(B& worker, index_t which, LossAndGradient const& loss_and_gradient) {
+  void add_shards(B& worker, index_t which, double scale, LossAndGradient const& loss_and_gradient) {
     auto& mine = *workers_[to_size(which)];
     std::vector<flat_gradient*> unused;
     for (auto one = mine.gradients.rbegin(); one != mine.gradients.rend(); ++one) unused.push_back(one->get());
@@ -256,25 +324,71 @@ class trainer {
       auto& gradient = *unused.back();
       unused.pop_back();
       fill<T>(worker, gradient.values.view_all(), T{});
-      store_losses(shard, [&](tasks::micro_batch part) { return loss_and_gradient(part, gradient.windows); });
+      bool const is_last = shard + 1 == shards.first + shards.count;
+      if (is_last) mine.nodes.push_back({shard, 1, &gradient});
+      std::function<void(T const*)> const when_final = [&](T const* first) {
+        progress_.reach(which, first - gradient.values.view_all().data);
+      };
+      store_losses(shard, [&](std::size_t part, bool last_of_shard) {
+        return loss_and_gradient(
+            part,
+            {.sum = gradient.windows, .scale = scale, .when_final = is_last && last_of_shard ? &when_final : nullptr});
+      });
+      if (is_last) continue;
       optim::append(mine.nodes, sums_.shards(), sum_in_place{shard, 1, &gradient},
                     [&](flat_gradient* to, flat_gradient* from) {
                       accumulate<T>(worker, std::as_const(from->values).view_all(), to->values.view_all());
                       unused.push_back(from);
                     });
     }
+    progress_.reach(which, 0);
   }
-  /// Sets gradient() to the sum of the gradients of all shards and returns its norm.
-  double add_gradients() {
-    std::vector<optim::shard_sum<out_vector<B, T>>> nodes;
+
+  /// Whether sums over the ranks go on beside the backward pass. On devices they don't: the host is not where the work
+  /// is done.
+  bool overlaps() const { return std::same_as<space, host_space> && communicator_.world_size() > 1; }
+  static std::vector<train::gradient_range> ranges_of_gradient(t5<B, T> const& model, index_t at_least) {
+    auto const& w = model.weights();
+    std::vector<index_t> reported;  // as the backward pass does
+    auto const add = [&](auto const& matrix) { reported.push_back(matrix.data - model.parameters().data); };
+    for (auto l = w.decoder.size(); l-- > 0;) add(w.decoder[l].qkv);
+    add(w.cross_key_value);
+    for (auto l = w.encoder.size(); l-- > 0;) add(w.encoder[l].qkv);
+    return train::ranges_of(reported, model.layout().decayed(), model.layout().size(), at_least);
+  }
+  /// The work of the thread beside the backward pass.
+  summed_ranges sum_final_ranges() {
+    summed_ranges done;
+    for (; done.count < ranges_.size() && progress_.wait(ranges_[done.count].final_at); ++done.count)
+      done.seconds += sum_range(ranges_[done.count], train::adding_threads::caller);
+    return done;
+  }
+  /// Sums the ranges that the thread beside the backward pass has left.
+  void finish_sums(sums_beside& beside) {
+    auto const start = clock_type::now();
+    auto const done = beside.end();
+    time_of_sums_.hidden += std::max(0.0, done.seconds - seconds_since(start));
+    time_of_sums_.all += done.seconds;
+    for (auto next = done.count; next < ranges_.size(); ++next)
+      time_of_sums_.all += sum_range(ranges_[next], train::adding_threads::all_workers);
+  }
+  /// Sets a range of gradient() to the sum over all shards of all ranks; with sharded_moments, this rank's part of it.
+  /// Returns the seconds that the ranks' sum took.
+  double sum_range(train::gradient_range const& range, train::adding_threads who) {
+    std::vector<typename train::rank_sums<B, T>::node> nodes;
     for (auto const& worker : workers_)
-      for (auto const& node : worker->nodes) nodes.push_back({node.first, node.size, node.gradient->values.view_all()});
-    optim::add_nodes<T>(backend_, sums_.shards(), nodes);
-    if (communicator_.world_size() > 1) {
-      sums_.reduce_scatter(backend_, communicator_, std::span(std::as_const(nodes)), sum());
-      if (!has_parts() || options_.surgery != gradient_groups::none)
-        communicator_.all_gather(backend_, sum(), sums_.offsets());
-    }
+      for (auto const& node : worker->nodes)
+        nodes.push_back({node.first, node.size, node.gradient->values.view_all().part(range.first, range.count)});
+    sums_.add(backend_, who, nodes);
+    if (communicator_.world_size() == 1) return 0;
+    auto const start = clock_type::now();
+    auto const parts = has_parts() ? sums_.owned_parts(range) : sums_.equal_parts(range);
+    sums_.reduce_scatter(backend_, communicator_, who, parts, nodes);
+    if (!has_parts() || options_.surgery != gradient_groups::none)
+      communicator_.all_gather(backend_, nodes.front().gradient, std::span<index_t const>(parts));
+    return seconds_since(start);
+  }
+  double norm_of_gradient() {
     auto squares = optim::squares_of_parts<T>(backend_, gradient(), sums_.shards(), sums_.own_shards());
     communicator_.all_reduce(backend_, std::span(squares));
     return std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0));
@@ -326,8 +440,9 @@ class trainer {
     auto const part = worker_share{worker, busy}.of(mine.count);
     return {mine.first + part.first, part.count};
   }
+  micro_batch_options how_to_cut() const { return {.tokens = options_.block_tokens, .shards = sums_.shards()}; }
   void cut(tasks::batch const& all) {
-    cut_into_micro_batches(all, {.tokens = options_.block_tokens, .shards = sums_.shards()}, micro_batches_);
+    cut_into_micro_batches(all, how_to_cut(), micro_batches_);
     losses_.assign(micro_batches_.size(), 0);
   }
   /// The weights that this batch's micro-batches multiply by; none if packing them takes longer than it saves. Packed
@@ -337,12 +452,12 @@ class trainer {
     if (micro_batches_.size() < enough) return {};
     return product_weights_;
   }
-  /// Stores loss_of(micro-batch) for each micro-batch of a shard.
+  /// Stores loss_of(its number, whether it is the shard's last) for each micro-batch of a shard.
   template <class LossOf>
   void store_losses(index_t shard, LossOf const& loss_of) {
     auto const mine = worker_share{shard, sums_.shards()}.of(std::ssize(micro_batches_));
-    for (auto s = to_size(mine.first); s < to_size(mine.first + mine.count); ++s)
-      losses_[s] = static_cast<double>(loss_of(micro_batches_[s]));
+    auto const end = to_size(mine.first + mine.count);
+    for (auto s = to_size(mine.first); s < end; ++s) losses_[s] = static_cast<double>(loss_of(s, s + 1 == end));
   }
   double sum_of_losses() {
     communicator_.all_reduce(backend_, std::span(losses_));  // zeros of all ranks but one: exact
@@ -354,6 +469,9 @@ class trainer {
   training_options options_;
   Comm communicator_;
   train::rank_sums<B, T> sums_;
+  std::vector<train::gradient_range> ranges_;  // in the order in which they are summed
+  train::backward_progress progress_;
+  sum_times time_of_sums_;
   optim::adamw_state<B, T> moments_;
   bool whole_on_first_rank_ = true;  // the moments
   std::vector<optim::rate_segment> rates_;
@@ -362,6 +480,7 @@ class trainer {
   std::vector<buffer<T, space>> group_gradients_;  // of gradient surgery, allocated when they are needed
   std::vector<tasks::micro_batch> micro_batches_;
   std::vector<double> losses_;
+  detail::shared_batch_writer writer_;
   tasks::batch batch_;
   [[no_unique_address]] std::conditional_t<CapturedStepOps<B, T>, detail::captured_step<B, T, Comm>,
                                            detail::no_captured_steps>

@@ -60,6 +60,9 @@ struct training_options {
   /// bits. The moments are whole on all ranks until the first update of a run, and on rank 0 while the state is
   /// written. Not with a hidden_optimizer, which needs whole matrices, and not on backends that capture their steps.
   bool sharded_moments = false;
+  /// Entries of the gradient, at least, that several ranks sum at once, beside the backward pass as soon as they are
+  /// final; 0: all after it. Affects the time only, and backends in host memory only.
+  index_t sum_entries = 1 << 18;
   index_t block_tokens = 512;         ///< tokens per micro-batch; affects cache use and rounding only
   index_t device_examples = 1 << 22;  ///< examples that a backend with its own memory holds at a time, about 120 bytes
                                       ///< each; the next part of the epoch is written meanwhile
@@ -95,6 +98,7 @@ inline void validate(training_options const& o) {
           " gradient_shards, expected 0 to ", 1 << 16);
   expects(!o.sharded_moments || !o.hidden_optimizer,
           "training: sharded_moments with Muon, which needs whole matrices; expected one of them");
+  expects(o.sum_entries >= 0, "training: sums of ", o.sum_entries, " entries at once, expected at least 0");
   expects(o.block_tokens >= 1, "training: blocks of ", o.block_tokens, " tokens, expected at least 1");
 }
 

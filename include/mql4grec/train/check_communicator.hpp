@@ -1,6 +1,8 @@
 #pragma once
 // What every communicator must do, checked with the communicator itself: one function for each collective. Every rank
 // calls them in the same order. They throw error with the collective, the rank, the place and the value.
+#include <concepts>
+#include <future>
 #include <span>
 #include <vector>
 
@@ -129,6 +131,23 @@ void check_all_to_all(B& b, Comm& communicator, index_t unit) {
                           [&](index_t i) { return detail::number_of(rank, i) * 100; });
 }
 
+/// all_reduce, all_gather and all_to_all by another thread of every rank than the caller: trainers sum gradients so. Of
+/// communicators in host memory; those of devices follow the order of the device's work.
+template <class T, class Comm, Backend B>
+void check_other_thread(B& b, Comm& communicator, index_t n) {
+  if constexpr (std::same_as<typename B::memory_space, host_space>) {
+    auto beside = std::async(std::launch::async, [&] {
+      for (int again = 0; again < 3; ++again) {
+        check_all_reduce<T>(b, communicator, n);
+        check_all_gather<T>(b, communicator, n);
+        check_all_to_all<T>(b, communicator, n);
+      }
+    });
+    beside.get();
+    check_all_reduce<T>(b, communicator, n);  // and by this one again
+  }
+}
+
 /// All collectives with values of type T, with few values and with many.
 template <class T, class Comm, Backend B>
 void check_communicator(B& b, Comm& communicator) {
@@ -141,6 +160,7 @@ void check_communicator(B& b, Comm& communicator) {
     check_all_gather<T>(b, communicator, n);
     check_all_to_all<T>(b, communicator, n);
   }
+  check_other_thread<T>(b, communicator, 5000);
   bool equal = false;  // a value that differs is reported on every rank
   try {
     expect_equal(communicator, b, "a value", communicator.rank() == ranks - 1 ? ~std::uint64_t{0} : 1);

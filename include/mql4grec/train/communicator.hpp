@@ -22,6 +22,8 @@ namespace mql4grec::train {
 /// and the calls are in the order of the backend's work; `numbers` are on the host. Offsets are those of the ranks'
 /// parts: part r of a vector has the entries offsets[r] … offsets[r + 1] − 1.
 ///
+/// Trainers in host memory call from more than one thread, one at a time.
+///
 /// - all_reduce replaces the values by their sum over all ranks. The order of the additions is the communicator's, but
 ///   equal on all ranks: all get the same bits. A sum in which all ranks but one have zeros is exact.
 /// - all_gather: rank r has set part r; afterwards every rank has all parts.

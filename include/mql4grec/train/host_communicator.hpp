@@ -5,6 +5,7 @@
 #include <concepts>
 #include <memory>
 #include <span>
+#include <sstream>
 #include <string>
 #include <utility>
 
@@ -12,6 +13,33 @@
 #include "mql4grec/train/communicator.hpp"
 
 namespace mql4grec::train {
+
+/// What a rank throws when another one hasn't come to a collective in time; the message names that one. Of the ranks
+/// that wait, one throws it.
+class rank_missing : public error {
+ public:
+  using error::error;
+};
+
+/// What the ranks throw that wait for one that has failed, or is missing: another rank has the reason.
+class other_rank_failed : public error {
+ public:
+  using error::error;
+};
+
+/// Limits of the collectives of a connection.
+struct connection_limits {
+  double wait_seconds = 0;  ///< how long a rank waits for others in a collective before it gives up; 0: forever
+  index_t values_at_once = 2'147'483'647;  ///< in one message of MPI, at most; more of them are sent in pieces
+};
+
+/// Throws error if a limit is out of range.
+inline void validate(connection_limits const& limits) {
+  expects(limits.wait_seconds >= 0 && limits.wait_seconds <= 1e9, "ranks: a wait of ", limits.wait_seconds,
+          " s, expected 0 to 1e9");
+  expects(limits.values_at_once >= 1 && limits.values_at_once <= 2'147'483'647, "ranks: ", limits.values_at_once,
+          " values at once, expected 1 to 2147483647");
+}
 
 /// float or double values in host memory, which a connection transfers.
 struct host_values {
@@ -26,7 +54,8 @@ template <class T>
 concept SentScalar = std::same_as<T, float> || std::same_as<T, double>;
 }  // namespace detail
 
-/// How the ranks are connected. See Communicator for the calls; offsets and sizes are in values.
+/// How the ranks are connected. See Communicator for the calls; offsets and sizes are in values. Any thread may call,
+/// one at a time.
 class rank_connection {
  public:
   rank_connection() = default;
@@ -112,6 +141,16 @@ class host_communicator {
 };
 
 namespace detail {
+
+/// "rank 2 has not answered for 5 s": why ranks stop waiting.
+inline std::string text_of_missing(std::span<index_t const> missing, double seconds) {
+  std::ostringstream text;
+  if (missing.empty()) text << "the ranks have waited for each other for " << seconds << " s, and one came too late";
+  for (std::size_t i = 0; i < missing.size(); ++i)
+    text << (i > 0 ? ", " : missing.size() > 1 ? "ranks " : "rank ") << missing[i];
+  if (!missing.empty()) text << (missing.size() > 1 ? " have" : " has") << " not answered for " << seconds << " s";
+  return text.str();
+}
 
 /// Calls work(span of float or double) for the values.
 template <class Work>

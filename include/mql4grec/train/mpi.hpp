@@ -6,11 +6,14 @@
 //     auto const ranks = process.communicator();   // what trainers take
 #include <mpi.h>
 
+#include <algorithm>
 #include <chrono>
-#include <climits>
+#include <cstddef>
 #include <cstdlib>
+#include <cstring>
 #include <iostream>
 #include <memory>
+#include <span>
 #include <string>
 #include <thread>
 #include <utility>
@@ -30,64 +33,148 @@ inline void check_mpi(int status, char const* call) {
   raise("MPI: ", call, ": ", text);
 }
 
-/// The processes of an MPI communicator.
+/// The processes of an MPI communicator. Values are sent without blocking, and each call asks MPI again and again
+/// whether it is done. So a rank that doesn't come is noticed: when one has waited for too long, all that wait send a
+/// message to all others, and those from which none comes within a grace period are missing:
+///
+///     rank 0   all_reduce ··········· time is up ─► present ──► 1 ····· from 2 nothing: throws rank_missing
+///     rank 1       all_reduce ············ hears 0 ─► present ─► 0 ···· throws other_rank_failed
+///     rank 2   hangs
 class mpi_rank final : public rank_connection {
  public:
   /// Duplicates the communicator, so that its messages aren't mixed with others'.
-  explicit mpi_rank(MPI_Comm of) {
-    check_mpi(MPI_Comm_dup(of, &ranks_), "MPI_Comm_dup");
-    MPI_Comm_set_errhandler(ranks_, MPI_ERRORS_RETURN);
+  mpi_rank(MPI_Comm of, connection_limits const& limits) : limits_(limits) {
+    for (auto* one : {&ranks_, &presence_}) {
+      check_mpi(MPI_Comm_dup(of, one), "MPI_Comm_dup");
+      MPI_Comm_set_errhandler(*one, MPI_ERRORS_RETURN);
+    }
     MPI_Comm_rank(ranks_, &rank_);
     MPI_Comm_size(ranks_, &size_);
   }
   ~mpi_rank() override {
     int finalized = 0;
     MPI_Finalized(&finalized);
-    if (finalized == 0) MPI_Comm_free(&ranks_);
+    if (finalized != 0) return;
+    MPI_Comm_free(&presence_);
+    MPI_Comm_free(&ranks_);
   }
 
   index_t rank() const override { return rank_; }
   index_t world_size() const override { return size_; }
 
   void all_reduce(host_values values) override {
-    check_mpi(MPI_Allreduce(MPI_IN_PLACE, values.data, count_of(values.size), type_of(values), MPI_SUM, ranks_),
-              "MPI_Allreduce");
+    in_pieces(values, 0, values.size, [&](void* data, int count) {
+      check_mpi(MPI_Iallreduce(MPI_IN_PLACE, data, count, type_of(values), MPI_SUM, ranks_, &requests_.emplace_back()),
+                "MPI_Iallreduce");
+      finish("MPI_Iallreduce");
+    });
   }
   void all_gather(host_values values, std::span<index_t const> offsets) override {
-    auto const [counts, places] = parts_of(offsets);
-    check_mpi(MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, values.data, counts.data(), places.data(),
-                             type_of(values), ranks_),
-              "MPI_Allgatherv");
+    for (int distance = 1; distance < size_; ++distance) {
+      int const from = (rank_ + size_ - distance) % size_, to = (rank_ + distance) % size_;
+      receive(values, offsets, to_size(from), from);
+      send(values, offsets, to_size(rank_), to);
+    }
+    finish("all_gather");
   }
   void all_to_all(host_values sent, std::span<index_t const> offsets, host_values received,
                   std::span<index_t const> received_offsets) override {
-    auto const [counts, places] = parts_of(offsets);
-    auto const [received_counts, received_places] = parts_of(received_offsets);
-    check_mpi(MPI_Alltoallv(sent.data, counts.data(), places.data(), type_of(sent), received.data,
-                            received_counts.data(), received_places.data(), type_of(received), ranks_),
-              "MPI_Alltoallv");
+    for (int distance = 1; distance < size_; ++distance) {
+      int const from = (rank_ + size_ - distance) % size_, to = (rank_ + distance) % size_;
+      receive(received, received_offsets, to_size(from), from);
+      send(sent, offsets, to_size(to), to);
+    }
+    auto const own = to_size(rank_);
+    index_t const count = offsets[own + 1] - offsets[own];
+    if (count > 0)
+      std::memcpy(place_of(received, received_offsets[own]), place_of(sent, offsets[own]),
+                  to_size(count) * sent.bytes_of_each);
+    finish("all_to_all");
   }
 
  private:
-  static int count_of(index_t n) {
-    expects(n <= INT_MAX, "MPI: ", n, " values at once, expected at most ", INT_MAX);
-    return static_cast<int>(n);
+  using clock = std::chrono::steady_clock;
+  static constexpr int values_tag = 0, presence_tag = 1;
+  static constexpr double grace_seconds = 2;
+
+  static std::byte* place_of(host_values values, index_t first) {
+    return static_cast<std::byte*>(values.data) + to_size(first) * values.bytes_of_each;
   }
   static MPI_Datatype type_of(host_values values) {
     return values.bytes_of_each == sizeof(float) ? MPI_FLOAT : MPI_DOUBLE;
   }
-  /// The sizes and the beginnings of parts.
-  static std::pair<std::vector<int>, std::vector<int>> parts_of(std::span<index_t const> offsets) {
-    std::pair<std::vector<int>, std::vector<int>> parts;
-    for (std::size_t r = 0; r + 1 < offsets.size(); ++r) {
-      parts.first.push_back(count_of(offsets[r + 1] - offsets[r]));
-      parts.second.push_back(count_of(offsets[r]));
-    }
-    return parts;
+  /// Calls transfer(pointer, count) for pieces that MPI can count.
+  template <class Transfer>
+  void in_pieces(host_values values, index_t first, index_t last, Transfer const& transfer) {
+    for (index_t i = first; i < last; i += limits_.values_at_once)
+      transfer(place_of(values, i), static_cast<int>(std::min(last - i, limits_.values_at_once)));
+  }
+  void send(host_values values, std::span<index_t const> offsets, std::size_t part, int to) {
+    in_pieces(values, offsets[part], offsets[part + 1], [&](void* data, int count) {
+      check_mpi(MPI_Isend(data, count, type_of(values), to, values_tag, ranks_, &requests_.emplace_back()),
+                "MPI_Isend");
+    });
+  }
+  void receive(host_values values, std::span<index_t const> offsets, std::size_t part, int from) {
+    in_pieces(values, offsets[part], offsets[part + 1], [&](void* data, int count) {
+      check_mpi(MPI_Irecv(data, count, type_of(values), from, values_tag, ranks_, &requests_.emplace_back()),
+                "MPI_Irecv");
+    });
   }
 
-  MPI_Comm ranks_ = MPI_COMM_NULL;
+  /// Waits for the requests of a call. Uses the core as long as no other thread wants it, at first; sleeps between two
+  /// looks when it takes longer.
+  void finish(char const* call) {
+    auto const start = clock::now();
+    for (int looks = 0;; ++looks) {
+      int done = 0;
+      check_mpi(MPI_Testall(static_cast<int>(requests_.size()), requests_.data(), &done, MPI_STATUSES_IGNORE), call);
+      if (done != 0) break;
+      if (looks < 100) continue;
+      std::this_thread::yield();
+      double const waited = std::chrono::duration<double>(clock::now() - start).count();
+      if (waited > 0.02) std::this_thread::sleep_for(std::chrono::microseconds(50));
+      if (limits_.wait_seconds > 0 && (waited > limits_.wait_seconds || hears_of_a_missing_rank())) give_up();
+    }
+    requests_.clear();
+  }
+  bool hears_of_a_missing_rank() {
+    int heard = 0;
+    check_mpi(MPI_Iprobe(MPI_ANY_SOURCE, presence_tag, presence_, &heard, MPI_STATUS_IGNORE), "MPI_Iprobe");
+    return heard != 0;
+  }
+  /// Finds who is missing, with all others that wait.
+  [[noreturn]] void give_up() {
+    std::vector<MPI_Request> sent(to_size(size_), MPI_REQUEST_NULL);
+    std::vector<bool> present(to_size(size_), false);
+    present[to_size(rank_)] = true;
+    for (int r = 0; r < size_; ++r)
+      if (r != rank_)
+        check_mpi(MPI_Isend(nullptr, 0, MPI_BYTE, r, presence_tag, presence_, &sent[to_size(r)]), "MPI_Isend");
+    auto const start = clock::now();
+    while (clock::now() - start < std::chrono::duration<double>(grace_seconds)) {
+      if (!hears_of_a_missing_rank()) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        continue;
+      }
+      MPI_Status from;
+      check_mpi(MPI_Recv(nullptr, 0, MPI_BYTE, MPI_ANY_SOURCE, presence_tag, presence_, &from), "MPI_Recv");
+      present[to_size(from.MPI_SOURCE)] = true;
+    }
+    for (auto& one : sent)
+      if (one != MPI_REQUEST_NULL) MPI_Request_free(&one);
+    std::vector<index_t> missing;
+    for (index_t r = 0; r < size_; ++r)
+      if (!present[to_size(r)]) missing.push_back(r);
+    bool const is_first = std::ranges::find(present, true) - present.begin() == rank_;
+    if (is_first) raise<rank_missing>(text_of_missing(missing, limits_.wait_seconds));
+    raise<other_rank_failed>(text_of_missing(missing, limits_.wait_seconds));
+  }
+
+  connection_limits limits_;
+  MPI_Comm ranks_ = MPI_COMM_NULL, presence_ = MPI_COMM_NULL;
   int rank_ = 0, size_ = 1;
+  std::vector<MPI_Request> requests_;
 };
 
 }  // namespace detail
@@ -96,17 +183,21 @@ class mpi_rank final : public rank_connection {
 /// was done before, and ends it again.
 class mpi_process {
  public:
-  /// Throws error if MPI can't be used from the one thread that calls the communicator.
-  mpi_process() {
+  /// Throws error if a limit is out of range, or if MPI can't be called by one thread after the other: trainers sum
+  /// gradients from a thread of their own.
+  explicit mpi_process(connection_limits const& limits = {}) {
+    validate(limits);
     int initialized = 0, provided = MPI_THREAD_SINGLE;
     MPI_Initialized(&initialized);
     if (initialized != 0) {
       MPI_Query_thread(&provided);
     } else {
-      detail::check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
+      detail::check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &provided), "MPI_Init_thread");
       owns_mpi_ = true;
     }
-    expects(provided >= MPI_THREAD_FUNNELED, "MPI: this library doesn't work in a process with threads");
+    expects(provided >= MPI_THREAD_SERIALIZED,
+            "MPI: it was initialized for calls from one thread only, expected at "
+            "least MPI_THREAD_SERIALIZED");
     detail::check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &failures_), "MPI_Comm_dup");
     MPI_Comm here = MPI_COMM_NULL;
     detail::check_mpi(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &here),
@@ -114,7 +205,7 @@ class mpi_process {
     MPI_Comm_size(here, &on_host_);
     MPI_Comm_rank(here, &rank_on_host_);
     MPI_Comm_free(&here);
-    connection_ = std::make_shared<detail::mpi_rank>(MPI_COMM_WORLD);
+    connection_ = std::make_shared<detail::mpi_rank>(MPI_COMM_WORLD, limits);
   }
   mpi_process(mpi_process const&) = delete;
   mpi_process& operator=(mpi_process const&) = delete;
@@ -124,7 +215,7 @@ class mpi_process {
     if (owns_mpi_) MPI_Finalize();
   }
 
-  /// The ranks of the world. Called from the thread that constructed this object, as all that uses it.
+  /// The ranks of the world. Its calls, and those of this object, come from one thread at a time.
   host_communicator communicator() const { return host_communicator(connection_); }
   /// This process' number, from 0.
   index_t rank() const { return connection_->rank(); }
@@ -146,10 +237,19 @@ class mpi_process {
         if (MPI_Test(&request, &done, MPI_STATUS_IGNORE) != MPI_SUCCESS) break;
         if (done == 0) std::this_thread::sleep_for(std::chrono::milliseconds(10));
       }
-    if (done != 0) return;
+    if (done == 0) end_all(line, status);
+  }
+  /// Writes `line` and ends the processes of all ranks with `status`.
+  [[noreturn]] void end_all(std::string const& line, int status) {
     std::cerr << line << std::endl;
     MPI_Abort(MPI_COMM_WORLD, status);
     std::_Exit(status);
+  }
+  /// To be called when this rank's collective has thrown other_rank_failed: the rank with the reason ends this process,
+  /// too. Should that not happen within ten seconds, ends all with `line`.
+  [[noreturn]] void wait_for_end(std::string const& line, int status) {
+    std::this_thread::sleep_for(std::chrono::seconds(10));
+    end_all(line, status);
   }
 
  private:

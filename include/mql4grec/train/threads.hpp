@@ -5,6 +5,7 @@
 //       cpu::backend backend;  // one for each rank
 //       …
 //     });
+#include <chrono>
 #include <condition_variable>
 #include <cstring>
 #include <exception>
@@ -21,15 +22,11 @@ namespace mql4grec::train {
 
 namespace detail {
 
-/// What a waiting rank throws when another one has failed.
-struct other_rank_failed : error {
-  using error::error;
-};
-
 /// Where the threads meet: each shows the others its values, and all wait for each other.
 class meeting_point {
  public:
-  explicit meeting_point(index_t ranks) : shown_(to_size(ranks)) {}
+  meeting_point(index_t ranks, connection_limits const& limits)
+      : shown_(to_size(ranks)), arrived_(to_size(ranks), 0), limits_(limits) {}
 
   struct shown_values {
     host_values values = {};
@@ -41,16 +38,29 @@ class meeting_point {
   void show(index_t rank, shown_values const& mine) { shown_[to_size(rank)] = mine; }
   shown_values const& of(index_t rank) const { return shown_[to_size(rank)]; }
 
-  /// Waits for all ranks. Throws other_rank_failed once a rank has failed.
-  void meet() {
+  /// Waits for all ranks. Throws other_rank_failed once a rank has failed, and rank_missing on the first rank that has
+  /// waited for too long.
+  void meet(index_t rank) {
     std::unique_lock lock(mutex_);
-    if (!failure_ && ++waiting_ == ranks()) {
+    if (failure_) raise<other_rank_failed>(*failure_);
+    arrived_[to_size(rank)] = meetings_ + 1;
+    if (++waiting_ == ranks()) {
       waiting_ = 0;
       ++meetings_;
       changed_.notify_all();
       return;
     }
-    changed_.wait(lock, [this, now = meetings_] { return failure_ || meetings_ != now; });
+    auto const ended = [this, now = meetings_] { return failure_ || meetings_ != now; };
+    if (limits_.wait_seconds == 0) {
+      changed_.wait(lock, ended);
+    } else if (!changed_.wait_for(lock, std::chrono::duration<double>(limits_.wait_seconds), ended)) {
+      std::vector<index_t> missing;
+      for (index_t r = 0; r < ranks(); ++r)
+        if (arrived_[to_size(r)] != meetings_ + 1) missing.push_back(r);
+      failure_ = text_of_missing(missing, limits_.wait_seconds);
+      changed_.notify_all();
+      raise<rank_missing>(*failure_);
+    }
     if (failure_) raise<other_rank_failed>(*failure_);
   }
   /// Ends the waiting of all ranks, now and later.
@@ -62,6 +72,8 @@ class meeting_point {
 
  private:
   std::vector<shown_values> shown_;
+  std::vector<std::uint64_t> arrived_;  // the meeting, counted from 1, to which each rank came last
+  connection_limits limits_;
   std::mutex mutex_;
   std::condition_variable changed_;
   index_t waiting_ = 0;
@@ -120,14 +132,14 @@ class thread_rank final : public rank_connection {
   template <class Read>
   void together(meeting_point::shown_values const& mine, Read const& read) {
     where_.show(rank_, mine);
-    where_.meet();
+    where_.meet(rank_);
     std::exception_ptr problem;
     try {
       read();
     } catch (...) {  // the others may still read what this rank shows
       problem = std::current_exception();
     }
-    where_.meet();
+    where_.meet(rank_);
     if (problem) std::rethrow_exception(problem);
   }
   meeting_point::shown_values const& same_size(index_t r, host_values mine) const {
@@ -152,16 +164,19 @@ class thread_rank final : public rank_connection {
 
 /// Calls work(communicator) on so many threads at once, one for each rank, and returns when all have returned. An
 /// exception on one rank ends the others at their next collective; it is thrown again here, that of the lowest rank if
-/// several have failed by themselves. Throws error for fewer than one rank.
-inline void run_on_threads(index_t ranks, std::function<void(host_communicator)> const& work) {
+/// several have failed by themselves. With limits.wait_seconds, so does a rank for which others have waited that long;
+/// its thread can't be ended, and is waited for. Throws error for fewer than one rank.
+inline void run_on_threads(index_t ranks, std::function<void(host_communicator)> const& work,
+                           connection_limits const& limits = {}) {
   expects(ranks >= 1, "run_on_threads: ", ranks, " ranks, expected at least 1");
-  detail::meeting_point where(ranks);
+  validate(limits);
+  detail::meeting_point where(ranks, limits);
   std::vector<std::exception_ptr> failures(to_size(ranks)), consequences(to_size(ranks));
   auto const run = [&](index_t rank) {
     try {
       work(host_communicator(std::make_shared<detail::thread_rank>(where, rank)));
       return;
-    } catch (detail::other_rank_failed const&) {
+    } catch (other_rank_failed const&) {
       consequences[to_size(rank)] = std::current_exception();
     } catch (...) {
       failures[to_size(rank)] = std::current_exception();
