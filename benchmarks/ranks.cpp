@@ -1,8 +1,10 @@
 // Data-parallel training on the CPUs of MPI's ranks. Rank 0 prints lines of JSON.
 //
-//     mpirun -np 2 --bind-to none bench_ranks sums [ROUNDS]             sums of vectors: what benchmarks/scale_model.py
-//     --fit reads mpirun -np 2 --bind-to none bench_ranks train [THREADS [SHARDS]]  updates of the paper's model:
-//     examples/s, and the time in collectives
+//     mpirun -np 2 --bind-to none bench_ranks sums [ROUNDS]
+//       sums of vectors: what benchmarks/scale_model.py --fit reads
+//     mpirun -np 2 --bind-to none bench_ranks train [THREADS [SHARDS [ENTRIES]]]
+//       updates of the paper's model: examples/s, the share of the time in collectives, and how much of the sums of
+//       gradients is hidden beside the backward pass. ENTRIES: training_options::sum_entries; 0 hides nothing.
 #include <mpi.h>
 
 #include <chrono>
@@ -25,7 +27,7 @@ double seconds_since(clock_type::time_point start) {
   return std::chrono::duration<double>(clock_type::now() - start).count();
 }
 
-/// Adds up the time of another communicator's calls, the waiting for other ranks included.
+/// Adds up the time of another communicator's calls, the waiting for other ranks included. One thread calls at a time.
 class timed_communicator {
  public:
   timed_communicator(train::host_communicator of, double& seconds) : of_(std::move(of)), seconds_(&seconds) {}
@@ -75,16 +77,22 @@ void measure_sums(train::host_communicator communicator, int rounds) {
   }
 }
 
-void measure_training(train::host_communicator ranks, index_t threads, index_t shards) {
-  cpu::backend b(threads);
+struct training_setup {
+  index_t threads, shards, sum_entries;
+};
+
+void measure_training(train::host_communicator ranks, training_setup const& how) {
+  cpu::backend b(how.threads);
   seq2seq::t5<cpu::backend, float> model(b, {});
   seq2seq::initialize(model, 1);
   double in_collectives = 0;
   seq2seq::trainer<cpu::backend, float, timed_communicator> trainer(
-      b, model, {.batch_size = 1024, .gradient_shards = shards}, timed_communicator(ranks, in_collectives));
+      b, model, {.batch_size = 1024, .gradient_shards = how.shards, .sum_entries = how.sum_entries},
+      timed_communicator(ranks, in_collectives));
   auto const all = bench::random_batch(1024, 8, true);
   trainer.step(all, 1e-4);
   in_collectives = 0;
+  auto const before = trainer.time_of_sums();
   auto const start = clock_type::now();
   double seconds = 0;
   index_t updates = 0;
@@ -94,11 +102,14 @@ void measure_training(train::host_communicator ranks, index_t threads, index_t s
     go_on = ranks.rank() == 0 && seconds < 20 ? 1 : 0;
     ranks.all_reduce(b, std::span(&go_on, 1));
   }
+  double const sums = trainer.time_of_sums().all - before.all, hidden = trainer.time_of_sums().hidden - before.hidden;
   if (ranks.rank() == 0)
-    std::cout << "{\"ranks\": " << ranks.world_size() << ", \"threads\": " << threads << ", \"shards\": " << shards
+    std::cout << "{\"ranks\": " << ranks.world_size() << ", \"threads\": " << how.threads
+              << ", \"shards\": " << how.shards << ", \"sum_entries\": " << how.sum_entries
               << ", \"updates\": " << updates
               << ", \"examples_per_second\": " << static_cast<double>(all.size() * updates) / seconds
-              << ", \"share_of_collectives\": " << in_collectives / seconds << "}\n";
+              << ", \"share_of_collectives\": " << in_collectives / seconds << ", \"share_of_sums\": " << sums / seconds
+              << ", \"hidden_share_of_sums\": " << (sums > 0 ? hidden / sums : 0) << "}\n";
 }
 
 }  // namespace
@@ -111,9 +122,11 @@ int main(int argc, char** argv) {
     if (what == "sums")
       measure_sums(process.communicator(), number(2, 50));
     else if (what == "train")
-      measure_training(process.communicator(), number(2, 1), argc > 3 ? number(3, 0) : 0);
+      measure_training(process.communicator(), {.threads = number(2, 1),
+                                                .shards = argc > 3 ? number(3, 0) : 0,
+                                                .sum_entries = argc > 4 ? std::max(0, std::atoi(argv[4])) : 1 << 18});
     else if (process.rank() == 0)
-      std::cerr << "usage: bench_ranks sums [ROUNDS] | train [THREADS [SHARDS]]\n";
+      std::cerr << "usage: bench_ranks sums [ROUNDS] | train [THREADS [SHARDS [ENTRIES]]]\n";
     return what == "sums" || what == "train" ? 0 : 2;
   } catch (std::exception const& e) {
     process.end_all_unless_all_failed("bench_ranks: rank " + std::to_string(process.rank()) + ": " + e.what(), 1);

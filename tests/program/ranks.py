@@ -96,7 +96,7 @@ def start(words):
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def end(process, seconds=60):
+def end(process, seconds=150):
     """Waits for a launcher; returns what it still prints. If it doesn't end, it and its ranks are killed, which would slow all later tests."""
     try:
         return process.communicate(timeout=seconds)[1]
@@ -163,7 +163,7 @@ def the_launcher_starts_again():
         check(process.returncode == 130 and "interrupted at step" in text, "expected exit 130, found", process.returncode, text)
     check_done(run(*arguments(out="stopped", resume=True)))
     check_same("stopped")
-    failing = subprocess.run([LAUNCH, "--tries", "2", "--wait", "0", "--mpirun", " ".join(OPTIONS), PROGRAM, *arguments(dataset="Missing", out="other")], capture_output=True, text=True, timeout=60)
+    failing = subprocess.run([LAUNCH, "--tries", "2", "--wait", "0", "--mpirun", " ".join(OPTIONS), PROGRAM, *arguments(dataset="Missing", out="other")], capture_output=True, text=True, timeout=120)
     check(failing.returncode == 1 and "2 starts were tried" in failing.stderr, failing.returncode, failing.stderr)
     check(subprocess.run([LAUNCH, "--ranks", "two", PROGRAM, "finetune"], capture_output=True).returncode == 2)
 
@@ -249,7 +249,7 @@ def errors_are_one_line():
         for old, new in changed:
             other[other.index(old)] = new
         both = [MPIEXEC, *OPTIONS, "-np", "2", PROGRAM, *words, ":", "-np", "1", PROGRAM, *other]
-        return subprocess.run(both, capture_output=True, text=True, timeout=60)
+        return subprocess.run(both, capture_output=True, text=True, timeout=120)
 
     for change, part in ((("Tiny", "Other/Tiny"), "rank 2: the dataset Tiny is not the same as on rank 0"),
                          (("64", "32"), "rank 2: the set of options is not the same as on rank 0"),
@@ -264,7 +264,7 @@ def errors_are_one_line():
         done = on_ranks(2, **({"out": "bad"} | options))
         lines = lines_of(done.stderr)
         check(done.returncode == 1 and len(lines) == 1 and part in lines[0], "expected one line:", done.stderr)
-    done = subprocess.run([MPIEXEC, *OPTIONS, "-np", "2", PROGRAM, "evaluate", "--dataset", "Tiny", "--model", "start"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([MPIEXEC, *OPTIONS, "-np", "2", PROGRAM, "evaluate", "--dataset", "Tiny", "--model", "start"], capture_output=True, text=True, timeout=120)
     check(done.returncode == 2 and len(lines_of(done.stderr)) == 1 and "only pretrain and finetune" in done.stderr, done.stderr)
 
 
