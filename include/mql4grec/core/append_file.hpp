@@ -79,12 +79,7 @@ class append_file {
 
  private:
   void write(std::string_view data) const {
-    while (!data.empty()) {
-      ::ssize_t const written = ::write(descriptor_, data.data(), data.size());
-      if (written < 0 && errno == EINTR) continue;
-      expects_file(written > 0, path_, "can't be written: ", std::strerror(errno));
-      data.remove_prefix(static_cast<std::size_t>(written));
-    }
+    detail::write_all(descriptor_, path_, data.data(), data.size());
     expects_file(::fdatasync(descriptor_) == 0, path_, "can't be synced to the disk: ", std::strerror(errno));
   }
 

@@ -61,6 +61,20 @@ inline void sync_name(std::filesystem::path const& path) {
   ::close(directory);
 }
 
+namespace detail {
+/// Writes all bytes to an open file; `path` is its name in messages. Throws file_error.
+inline void write_all(int descriptor, std::filesystem::path const& path, void const* data, std::size_t bytes) {
+  auto const* next = static_cast<char const*>(data);
+  while (bytes > 0) {
+    ::ssize_t const written = ::write(descriptor, next, bytes);
+    if (written < 0 && errno == EINTR) continue;
+    expects_file(written > 0, path, "can't be written: ", std::strerror(errno));
+    next += written;
+    bytes -= static_cast<std::size_t>(written);
+  }
+}
+}  // namespace detail
+
 /// Writes a file under a temporary name (`<path>.partial`) in the same directory; commit() syncs it and renames it to
 /// its final name. Without commit() nothing remains. Every failure (a full disk, missing permission) throws file_error.
 class atomic_file {
@@ -79,16 +93,7 @@ class atomic_file {
   }
 
   /// Appends bytes.
-  void write(void const* data, std::size_t bytes) {
-    auto const* next = static_cast<char const*>(data);
-    while (bytes > 0) {
-      ::ssize_t const written = ::write(descriptor_, next, bytes);
-      if (written < 0 && errno == EINTR) continue;
-      expects_file(written > 0, path_, "can't be written: ", std::strerror(errno));
-      next += written;
-      bytes -= static_cast<std::size_t>(written);
-    }
-  }
+  void write(void const* data, std::size_t bytes) { detail::write_all(descriptor_, path_, data, bytes); }
   /// Appends a text.
   void write(std::string_view text) { write(text.data(), text.size()); }
   /// Replaces bytes that have been written before, for example a header that is known at the end only.

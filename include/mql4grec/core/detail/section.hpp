@@ -132,15 +132,8 @@ class spool_file {
   ~spool_file() { ::close(descriptor_); }
 
   void write(void const* data, std::size_t bytes) {
-    auto const* next = static_cast<char const*>(data);
-    while (bytes > 0) {
-      ::ssize_t const written = ::write(descriptor_, next, bytes);
-      if (written < 0 && errno == EINTR) continue;
-      expects_file(written > 0, path_, "can't be written: ", std::strerror(errno));
-      next += written;
-      bytes -= static_cast<std::size_t>(written);
-    }
-    size_ += next - static_cast<char const*>(data);
+    write_all(descriptor_, path_, data, bytes);
+    size_ += static_cast<index_t>(bytes);
   }
   /// Reads `bytes` bytes from a position, which must have been written.
   void read(index_t begin, void* data, index_t bytes) const {
