@@ -26,7 +26,7 @@ OUTSIDE_ITS_CLASS = re.compile(r"^(?:[\w:<>,&* ]+ )?\w+<\w+(?:, \w+)*>::[\w:~]+\
 def group_of(path: str) -> str:
     """The group of a header: its stage; for backends and quantizers the folder inside it."""
     inside = path.replace("\\", "/").rpartition("include/mql4grec/")[2].split("/")
-    if len(inside) == 1:
+    if len(inside) == 1 or inside[0] == "recommender":
         return "pipeline" if inside[0] == "pipeline.hpp" else "facade"
     if inside[0] in ("backend", "quantize") and len(inside) > 2:
         return f"{inside[0]}_{inside[1]}"

@@ -5,7 +5,8 @@
 A stage may include the ground floor, itself, and the value-type headers of stages to its left.
 
 Namespaces follow folders: the outermost namespace of a header in quantize/ is mql4grec::quantize. Those of core/ and
-backend/contract/ are inline; backend/{reference,cpu,gpu}/ are mql4grec::{reference,cpu,gpu}.
+backend/contract/ are inline; backend/{reference,cpu,gpu}/ are mql4grec::{reference,cpu,gpu}. What recommender/ declares is in
+mql4grec.
 """
 import re
 import sys
@@ -36,8 +37,8 @@ FOREIGN_NAME = re.compile(r"\b(Eigen|thrust|cub|dnnl)::|\b(cblas_|openblas_|dnnl
 
 
 def floor(folder):
-    """The level of a folder; the pipeline, above all stages, calls them, and serve what is above the pipeline."""
-    above = [*STAGES, "pipeline", "serve"]
+    """The level of a folder; the pipeline and the recommender, above all stages, call them, and serve what is above both."""
+    above = [*STAGES, "pipeline", "recommender", "serve"]
     return GROUND.get(folder, 4 + above.index(folder) if folder in above else None)
 
 
@@ -46,7 +47,7 @@ def forbidden(source, target):
     if source.endswith(".hpp") and target.endswith(".cuh"):
         return "a .hpp never includes a .cuh"
     here, there = (path.split("/")[0] if "/" in path else "" for path in (source, target))
-    if source in WHOLE_SYSTEM or here in ("pipeline", "serve", there):
+    if source in WHOLE_SYSTEM or here in ("pipeline", "recommender", "serve", there):
         return None
     if there == "":
         return "only the headers of the whole system include each other"
@@ -62,7 +63,7 @@ def forbidden(source, target):
 def namespace_of(source):
     """The namespace of a header, a path below mql4grec/."""
     folders = source.split("/")[:-1]
-    if not folders:
+    if not folders or folders[0] == "recommender":  # a class has the name of this folder
         return "mql4grec"
     if folders[0] == "backend" and len(folders) > 1:
         return "mql4grec::inline contract" if folders[1] == "contract" else f"mql4grec::{folders[1]}"
@@ -136,6 +137,7 @@ def self_test():
         "backend/contract/buffer.hpp": "namespace mql4grec {\ninline namespace contract {\n}\n}\n",
         "backend/gpu/sort.hpp": "namespace mql4grec::gpu::detail {\n}\nnamespace mql4grec::gpu {\n}\n",
         "rank/popularity.hpp": "namespace mql4grec::rank {\n}\n",
+        "recommender/session.hpp": '#include <mql4grec/catalog/split.hpp>\nnamespace mql4grec {\n}\n',
     }
     bad = {
         "core/up.hpp": '#include <mql4grec/backend/cpu/matmul/matmul.hpp>\n',
@@ -156,6 +158,7 @@ def self_test():
         "core/named.hpp": "namespace mql4grec::core {\n}\n",
         "backend/cpu/folder.hpp": "namespace mql4grec::backend {\n}\n",
         "rank/nameless.hpp": "namespace {\n}\n",
+        "rank/embedded.hpp": '#include <mql4grec/recommender/session.hpp>\n',
     }
     with tempfile.TemporaryDirectory() as folder:
         for name, text in {**good, **bad}.items():
