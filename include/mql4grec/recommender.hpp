@@ -108,6 +108,11 @@ class recommender {
   /// fewer than k if fewer share a code of the first level with a beam. Sessions and errors are those of recommend().
   [[nodiscard]] recommendation recommend_new(std::span<item_id const> history, index_t k,
                                              search::item_list const& new_items) const;
+  /// The same with all options: options.filter.allow are the new items, and must be there. The other rules of the
+  /// filter and exclude_seen choose among them before the draft; with quotas, the list is the first of those items that
+  /// fit, and isn't searched again. When the deadline passes, or a stop is requested, the answer is not `complete`: it
+  /// contains the new items among the best ones so far, as that of recommend().
+  [[nodiscard]] recommendation recommend_new(std::span<item_id const> history, recommend_options const& options) const;
 
   /// Why `items` are recommended after a history. log p of an item is the logarithm of the mean, over the modalities in
   /// which it has a sequence, of the probability that the model gives to the sequence: log-softmax over the whole
@@ -115,11 +120,14 @@ class recommender {
   /// turn, all in one batch; drops of several items don't add up. Only the last 20 positions of the history count,
   /// and stay the same ones when one of them is left out. Takes about as long as 20 requests. Throws error if there are
   /// more than max_beams items, and if one isn't in the catalog. Sessions are those of recommend().
-  [[nodiscard]] std::vector<explanation> explain(std::span<item_id const> history,
-                                                 std::span<item_id const> items) const;
+  ///
+  /// With limits, the positions are computed in batches of four, the newest first. When the deadline passes, or a stop
+  /// is requested, the explanations contain the reasons so far and are not `complete`.
+  [[nodiscard]] std::vector<explanation> explain(std::span<item_id const> history, std::span<item_id const> items,
+                                                 request_limits const& limits = {}) const;
   /// The beams of a request's search after each step, to show how its items were found: step l has beams of l + 1
-  /// codes, and the last step those of whole sequences, with the scores of the lists by modality. The deadline and
-  /// quotas have no effect. Sessions and errors are those of recommend().
+  /// codes, and the last step those of whole sequences, with the scores of the lists by modality. A search that ends
+  /// early has fewer steps. Quotas have no effect. Sessions and errors are those of recommend().
   [[nodiscard]] search_trace trace(std::span<item_id const> history, recommend_options const& options = {}) const;
 
  private:
@@ -224,9 +232,15 @@ recommendation recommender<B, T>::recommend_new(std::span<item_id const> history
 }
 
 template <Backend B, Real T>
-std::vector<explanation> recommender<B, T>::explain(std::span<item_id const> history,
-                                                    std::span<item_id const> items) const {
-  return session_of_thread().explain(history, items);
+recommendation recommender<B, T>::recommend_new(std::span<item_id const> history,
+                                                recommend_options const& options) const {
+  return session_of_thread().recommend_new(history, options);
+}
+
+template <Backend B, Real T>
+std::vector<explanation> recommender<B, T>::explain(std::span<item_id const> history, std::span<item_id const> items,
+                                                    request_limits const& limits) const {
+  return session_of_thread().explain(history, items, limits);
 }
 
 template <Backend B, Real T>

@@ -8,7 +8,7 @@
 #include "mql4grec/language/token_table.hpp"
 #include "mql4grec/rank/calibration.hpp"
 #include "mql4grec/rank/fusion.hpp"
-#include "mql4grec/search/beam_search.hpp"
+#include "mql4grec/search/beam_options.hpp"
 #include "mql4grec/search/live_catalog.hpp"
 
 namespace mql4grec {

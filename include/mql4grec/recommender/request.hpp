@@ -36,6 +36,13 @@ struct recommend_options {
   std::stop_token stop = {};  ///< a request to stop ends the search in the same way
 };
 
+/// What ends a call before it has finished.
+struct request_limits {
+  /// The time from the beginning of the call after which it ends with what there is so far; none: it runs to its end.
+  std::optional<std::chrono::nanoseconds> deadline = {};
+  std::stop_token stop = {};  ///< a request to stop ends the call in the same way
+};
+
 /// One of several requests that are answered together.
 struct recommend_request {
   std::span<item_id const> history;  ///< oldest first
@@ -64,7 +71,7 @@ struct recommendation : rank::ranking {
   /// without sequences.
   std::vector<rank::ranking> by_modality = {};
   /// Of each item, the probability that it is the next one. Only with recommender_options::calibration, and only of
-  /// complete answers with raw scores.
+  /// complete answers with raw scores; not among new items, to which no calibration was fitted.
   std::vector<double> probabilities = {};
   /// Whether the search ran to its end. If not, these are the best items so far: see recommender::recommend.
   bool complete = true;
@@ -92,9 +99,11 @@ struct reason {
 
 /// Why an item is recommended; see recommender::explain.
 struct explanation {
-  item_id item;                      ///< the item
-  double log_p;                      ///< its log p; −∞ for an item without a sequence
+  item_id item;  ///< the item
+  double log_p;  ///< its log p; −∞ for an item without a sequence; not a number if time was too short
   std::vector<reason> reasons = {};  ///< of the last positions of the history that count, oldest first
+  /// Whether all these positions are there. If not, a limit ended the call, and the oldest ones are missing.
+  bool complete = true;
 };
 
 /// A beam: the first codes of items, and how likely they are.
@@ -120,15 +129,25 @@ struct request_watch {
 
 namespace recommender_detail {
 
-/// Whether a request may end early.
-inline bool has_limit(recommend_options const& options) {
-  return options.deadline.has_value() || options.stop.stop_possible();
+/// Whether a call may end early. Limits: recommend_options or request_limits.
+template <class Limits>
+bool has_limit(Limits const& limits) {
+  return limits.deadline.has_value() || limits.stop.stop_possible();
 }
-/// When a request that begins now ends. A deadline beyond the clock's range is none.
-inline std::chrono::steady_clock::time_point end_of(recommend_options const& options) {
+/// When a call that begins now ends. A deadline beyond the clock's range is none.
+template <class Limits>
+std::chrono::steady_clock::time_point end_of(Limits const& limits) {
   auto const now = std::chrono::steady_clock::now();
   constexpr auto latest = std::chrono::steady_clock::time_point::max();
-  return options.deadline && *options.deadline < latest - now ? now + *options.deadline : latest;
+  return limits.deadline && *limits.deadline < latest - now ? now + *limits.deadline : latest;
+}
+/// Follows one request that begins now until a limit, which must outlive the result, ends it.
+template <class Limits>
+request_watch watch_of(Limits const& limits) {
+  if (!has_limit(limits)) return {};
+  return {.wanted = [&stop = limits.stop, end = end_of(limits)](std::size_t) {
+    return std::chrono::steady_clock::now() < end && !stop.stop_requested();
+  }};
 }
 
 }  // namespace recommender_detail

@@ -52,11 +52,26 @@ class recommender_session {
   [[nodiscard]] std::vector<recommendation> recommend_batch(std::span<recommend_request const> requests,
                                                             request_watch const& watch);
   /// See recommender::recommend_new. Throws error if the recommender has been destroyed.
+  [[nodiscard]] recommendation recommend_new(std::span<item_id const> history, recommend_options const& options) {
+    return recommend_new(history, options, recommender_detail::watch_of(options));
+  }
+  /// The same for a request that ends when `watch` says so, instead of at its deadline.
+  [[nodiscard]] recommendation recommend_new(std::span<item_id const> history, recommend_options const& options,
+                                             request_watch const& watch);
+  /// The same with a number of items.
   [[nodiscard]] recommendation recommend_new(std::span<item_id const> history, index_t k,
-                                             search::item_list const& new_items);
+                                             search::item_list const& new_items) {
+    return recommend_new(history, {.k = k, .filter = {.allow = new_items}});
+  }
 
   /// See recommender::explain. Throws error if the recommender has been destroyed.
-  [[nodiscard]] std::vector<explanation> explain(std::span<item_id const> history, std::span<item_id const> items);
+  [[nodiscard]] std::vector<explanation> explain(std::span<item_id const> history, std::span<item_id const> items,
+                                                 request_limits const& limits = {}) {
+    return explain(history, items, recommender_detail::watch_of(limits));
+  }
+  /// The same for a call that ends when watch.wanted(0) says so.
+  [[nodiscard]] std::vector<explanation> explain(std::span<item_id const> history, std::span<item_id const> items,
+                                                 request_watch const& watch);
   /// See recommender::trace. Throws error if the recommender has been destroyed.
   [[nodiscard]] search_trace trace(std::span<item_id const> history, recommend_options const& options = {});
 
@@ -81,15 +96,30 @@ class recommender_session {
   void read_histories(search::catalog_version const& version);
   /// The answer to one request.
   recommendation answer(recommender_detail::pending_request const& request, request_watch const& watch);
-  /// The log p of each of `items` after each history; see recommender::explain.
-  std::vector<std::vector<double>> score(state const& from, search::catalog_version const& version,
-                                         std::span<std::vector<item_id> const> histories,
-                                         std::span<item_id const> items);
+  /// The log p of some items after each of some histories; see recommender::explain.
+  struct scored_histories {
+    std::span<std::vector<item_id> const> histories;
+    std::span<item_id const> items;
+    std::vector<std::vector<double>> log_p = {};  // of the first histories, all of them unless the watch ended it
+  };
+  /// Writes to.log_p.
+  void score(state const& from, search::catalog_version const& version, scored_histories& to,
+             request_watch const& watch);
   /// Answers pending_, whose searches have the same options, and leaves it empty; answer(number) is where the answer of
   /// a pending_request goes.
   template <class Answer>
   void answer_pending(state const& from, search::catalog_version const& version, search::beam_options const& options,
                       request_watch const& watch, Answer const& answer);
+  /// Ends the requests of pending_ that aren't wanted any more, with what append(beams, query) appends. Returns whether
+  /// any is left.
+  template <class Append>
+  bool end_unwanted(recommender_detail::modality_search<B, T>& each, request_watch const& watch,
+                    Append const& append) const;
+  /// Forgets what was found before. Returns whether any request of pending_ is wanted.
+  bool begin_search(recommender_detail::modality_search<B, T>& each, request_watch const& watch) const;
+  /// What a search for pending_ calls between its steps; nothing if nobody watches.
+  search::search_watch between_steps(state const& from, recommender_detail::modality_search<B, T>& each,
+                                     request_watch const& watch) const;
   /// Searches for pending_ in some modalities.
   void search_pending(state const& from, recommender_detail::modality_search<B, T>& each,
                       search::beam_options const& options, request_watch const& watch);

@@ -222,54 +222,72 @@ bool recommender_session<B, T>::needs_more(std::size_t r, recommendation const& 
 }
 
 template <Backend B, Real T>
-void recommender_session<B, T>::search_pending(state const& from, recommender_detail::modality_search<B, T>& each,
-                                               search::beam_options const& options, request_watch const& watch) {
-  auto const count = pending_.size(), kinds = each.kinds.size();
-  /// Ends what isn't wanted any more with what append(beams, query) appends. Returns whether anything is left.
-  auto const end_unwanted = [&](auto const& append) {
-    bool any = false;
+template <class Append>
+bool recommender_session<B, T>::end_unwanted(recommender_detail::modality_search<B, T>& each,
+                                             request_watch const& watch, Append const& append) const {
+  bool any = false;
+  for (std::size_t r = 0; r < pending_.size(); ++r) {
+    if (each.ended_early(r)) continue;
+    if (watch.wanted(pending_[r].number)) {
+      any = true;
+      continue;
+    }
+    for (std::size_t m = 0; m < each.kinds.size(); ++m)
+      append(each.early[r], static_cast<index_t>(r * each.kinds.size() + m));
+  }
+  return any;
+}
+
+template <Backend B, Real T>
+bool recommender_session<B, T>::begin_search(recommender_detail::modality_search<B, T>& each,
+                                             request_watch const& watch) const {
+  each.found.clear();
+  each.early.clear();
+  each.status = {};
+  if (!watch.wanted) return true;
+  each.early.resize(pending_.size());
+  return end_unwanted(each, watch, [](search::beams& out, index_t) { out.offsets.push_back(0); });
+}
+
+template <Backend B, Real T>
+search::search_watch recommender_session<B, T>::between_steps(state const& from,
+                                                              recommender_detail::modality_search<B, T>& each,
+                                                              request_watch const& watch) const {
+  if (!watch.wanted) return {};
+  return [this, &from, &each, &watch](search::search_progress const& at) {
+    if (!end_unwanted(each, watch, [&](search::beams& out, index_t query) { at.append_to(out, query); })) return false;
+    auto const count = pending_.size(), kinds = each.kinds.size();
+    if (at.level() > 0 && watch.step)
+      for (std::size_t r = 0; r < count; ++r)
+        for (std::size_t m = 0; m < kinds; ++m) {
+          search::beams now;
+          at.append_beams(now, static_cast<index_t>(r * kinds + m));
+          watch.step(pending_[r].number, each.kinds[m], each.traced(now, m, at.level()));
+        }
+    if (!watch.so_far || at.level() == 0) return true;
     for (std::size_t r = 0; r < count; ++r) {
       if (each.ended_early(r)) continue;
-      if (watch.wanted(pending_[r].number)) {
-        any = true;
-        continue;
-      }
-      for (std::size_t m = 0; m < kinds; ++m) append(each.early[r], static_cast<index_t>(r * kinds + m));
+      for (std::size_t m = 0; m < kinds; ++m) at.append_to(each.early[r], static_cast<index_t>(r * kinds + m));
+      watch.so_far(pending_[r].number, ranked(from, r));
+      each.early[r].clear();
     }
-    return any;
+    return true;
   };
-  search::search_watch between;
-  if (watch.wanted) {
-    each.early.resize(count);
-    if (!end_unwanted([](search::beams& out, index_t) { out.offsets.push_back(0); })) return;
-    between = [&](search::search_progress const& at) {
-      if (!end_unwanted([&](search::beams& out, index_t query) { at.append_to(out, query); })) return false;
-      if (at.level() > 0 && watch.step)
-        for (std::size_t r = 0; r < count; ++r)
-          for (std::size_t m = 0; m < kinds; ++m) {
-            search::beams now;
-            at.append_beams(now, static_cast<index_t>(r * kinds + m));
-            watch.step(pending_[r].number, each.kinds[m], each.traced(now, m, at.level()));
-          }
-      if (!watch.so_far || at.level() == 0) return true;
-      for (std::size_t r = 0; r < count; ++r) {
-        if (each.ended_early(r)) continue;
-        for (std::size_t m = 0; m < kinds; ++m) at.append_to(each.early[r], static_cast<index_t>(r * kinds + m));
-        watch.so_far(pending_[r].number, ranked(from, r));
-        each.early[r].clear();
-      }
-      return true;
-    };
-  }
-  for (std::size_t r = 0; r < count; ++r) {
+}
+
+template <Backend B, Real T>
+void recommender_session<B, T>::search_pending(state const& from, recommender_detail::modality_search<B, T>& each,
+                                               search::beam_options const& options, request_watch const& watch) {
+  if (!begin_search(each, watch)) return;
+  for (std::size_t r = 0; r < pending_.size(); ++r) {
     auto const& rules = rules_[r];
     auto const& [filter, wanted] =
         rules.searched ? std::tie(rules.filter, rules.searched) : std::tie(*pending_[r].filter, rules.wanted);
     if (!wanted) continue;
-    for (std::size_t m = 0; m < kinds; ++m)
-      each.roots[r * kinds + m] = search::add_filter(each.filtered, each.modality(m), filter, *wanted);
+    for (std::size_t m = 0; m < each.kinds.size(); ++m)
+      each.roots[r * each.kinds.size() + m] = search::add_filter(each.filtered, each.modality(m), filter, *wanted);
   }
-  each.search(options, between);
+  each.search(options, between_steps(from, each, watch));
 }
 
 template <Backend B, Real T>
@@ -279,11 +297,6 @@ void recommender_session<B, T>::answer_pending(state const& from, search::catalo
                                                Answer const& answer) {
   prepare_rules(version);
   while (!pending_.empty()) {
-    for (auto& each : searches_) {
-      each.found.clear();
-      each.early.clear();
-      each.status = {};
-    }
     each_search(from, version, [&](auto& each) { search_pending(from, each, options, watch); });
     std::size_t left = 0;  // requests that are searched again
     for (std::size_t r = 0; r < pending_.size(); ++r) {
@@ -318,19 +331,7 @@ recommendation recommender_session<B, T>::answer(recommender_detail::pending_req
 template <Backend B, Real T>
 recommendation recommender_session<B, T>::recommend(std::span<item_id const> history,
                                                     recommend_options const& options) {
-  request_watch watch;
-  if (recommender_detail::has_limit(options))
-    watch.wanted = [&options, end = recommender_detail::end_of(options)](std::size_t) {
-      return std::chrono::steady_clock::now() < end && !options.stop.stop_requested();
-    };
-  return answer({.history = history,
-                 .k = options.k,
-                 .filter = &options.filter,
-                 .number = 0,
-                 .quotas = options.quotas,
-                 .exclude_seen = options.exclude_seen,
-                 .scores = options.scores},
-                watch);
+  return answer(recommender_detail::pending_of(history, options), recommender_detail::watch_of(options));
 }
 
 template <Backend B, Real T>
@@ -368,13 +369,7 @@ std::vector<recommendation> recommender_session<B, T>::recommend_batch(std::span
     pending_.clear();
     for (; first < order.size() && pending_.size() < most && options[order[first]] == how; ++first) {
       auto const& [history, wanted] = requests[order[first]];
-      pending_.push_back({.history = history,
-                          .k = wanted.k,
-                          .filter = &wanted.filter,
-                          .number = order[first],
-                          .quotas = wanted.quotas,
-                          .exclude_seen = wanted.exclude_seen,
-                          .scores = wanted.scores});
+      pending_.push_back(recommender_detail::pending_of(history, wanted, order[first]));
     }
     answer_pending(*from, *version, how, watch, [&](std::size_t number) -> recommendation& { return answers[number]; });
   }
@@ -382,30 +377,34 @@ std::vector<recommendation> recommender_session<B, T>::recommend_batch(std::span
 }
 
 template <Backend B, Real T>
-recommendation recommender_session<B, T>::recommend_new(std::span<item_id const> history, index_t k,
-                                                        search::item_list const& new_items) {
+recommendation recommender_session<B, T>::recommend_new(std::span<item_id const> history,
+                                                        recommend_options const& options, request_watch const& watch) {
+  expects(options.filter.allow.has_value(), "recommend_new: no list of allowed items, expected the new ones");
   auto const from = lock();
   auto const version = reader_->read();
-  auto const options = search_options(*from, *version, k);
-  search::item_choice const is_new({.allow = new_items});
-  search::draft_options const draft{.sequences = options.beams};
-  search::item_filter const all;
-  pending_.assign(1, {.history = history, .k = k, .filter = &all, .number = 0});
+  auto const how = search_options(*from, *version, options.k, options.scores);
+  pending_.assign(1, recommender_detail::pending_of(history, options));
   prepare_rules(*version);
+  auto new_items = *options.filter.allow;
+  auto const& choice = rules_[0].searched ? *rules_[0].searched : *rules_[0].wanted;
+  std::erase_if(new_items, [&](item_id item) { return !choice(item); });
   each_search(*from, *version, [&](auto& each) {
-    each.early.clear();
-    each.found.clear();
-    each.search(options);
+    if (!begin_search(each, watch)) return;
+    auto const between = between_steps(*from, each, watch);
+    each.search(how, between);  // among all items
+    if (each.ended_early(0)) return;
     auto const first = each.status;
     for (std::size_t m = 0; m < each.kinds.size(); ++m)
       each.roots[m] = search::add_draft(each.filtered, each.modality(m), new_items,
-                                        each.found.leaves_of(static_cast<index_t>(m)), draft);
+                                        each.found.leaves_of(static_cast<index_t>(m)), {.sequences = how.beams});
     each.found.clear();
-    each.search(options);
+    each.search(how, between);
     each.status.encode += first.encode;
     each.status.decode += first.decode;
   });
-  return ranked(*from, 0, is_new);
+  auto best = ranked(*from, 0);
+  best.probabilities.clear();
+  return best;
 }
 
 }  // namespace mql4grec

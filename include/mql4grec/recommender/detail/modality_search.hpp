@@ -48,6 +48,18 @@ struct pending_request {
   std::span<item_id const> also_denied() const { return exclude_seen ? history : std::span<item_id const>(); }
 };
 
+/// A request with these options, whose history and rules must be kept.
+inline pending_request pending_of(std::span<item_id const> history, recommend_options const& options,
+                                  std::size_t number = 0) {
+  return {.history = history,
+          .k = options.k,
+          .filter = &options.filter,
+          .number = number,
+          .quotas = options.quotas,
+          .exclude_seen = options.exclude_seen,
+          .scores = options.scores};
+}
+
 /// The rules of a request besides k, prepared for a version, and what its searches have found.
 struct request_rules {
   /// Quotas that are exhausted, by number.
