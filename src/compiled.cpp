@@ -52,6 +52,7 @@
 #include "mql4grec/pipeline/embed.inl.hpp"
 #include "mql4grec/pipeline/evaluate.inl.hpp"
 #include "mql4grec/pipeline/item_placer.inl.hpp"
+#include "mql4grec/pipeline/item_sets.inl.hpp"
 #include "mql4grec/pipeline/model_metadata.inl.hpp"
 #include "mql4grec/pipeline/quantizer.inl.hpp"
 #include "mql4grec/pipeline/train.inl.hpp"

@@ -4,13 +4,14 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <charconv>
 #include <sstream>
 
 #include "mql4grec/catalog/dataset_paths.hpp"
 #include "mql4grec/catalog/read.hpp"
+#include "mql4grec/core/detail/whole_number.hpp"
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/pipeline/dataset.hpp"
+#include "mql4grec/pipeline/item_sets.hpp"
 #include "report/report.hpp"
 #include "request_body.hpp"
 
@@ -26,47 +27,7 @@ std::string folded(std::string_view text) {
   return out;
 }
 
-/// The largest number of sets that descriptions give an item; others are left for the file of sets and for changes.
-constexpr std::size_t most_described = 32, most_described_sets = 32768;
-
-/// Adds an item to the sets of its brand and of its categories.
-void add_to_sets(search::named_sets& sets, item_id item, catalog::item_description const& description) {
-  std::vector<std::string> names;
-  auto const add = [&](std::string const& kind, std::string_view name) {
-    while (!name.empty() && name.front() == ' ') name.remove_prefix(1);
-    while (!name.empty() && name.back() == ' ') name.remove_suffix(1);
-    auto const whole = kind + std::string(name);
-    bool const fits = !name.empty() && std::ssize(whole) <= search::max_set_name_bytes;
-    if (fits && names.size() < most_described && std::ranges::count(names, whole) == 0) names.push_back(whole);
-  };
-  add("brand:", description.brand);
-  std::string_view rest = description.categories;
-  while (!rest.empty()) {
-    auto const end = std::min(rest.find(','), rest.size());
-    add("category:", rest.substr(0, end));
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-  }
-  for (auto const& name : names) sets[name].push_back(item);
-}
-
-/// Removes the smallest of too many sets.
-void keep_largest(search::named_sets& sets) {
-  if (sets.size() <= most_described_sets) return;
-  std::vector<std::size_t> sizes;
-  for (auto const& [name, items] : sets) sizes.push_back(items.size());
-  std::ranges::sort(sizes, std::ranges::greater());
-  auto const least = sizes[most_described_sets];
-  std::erase_if(sets, [&](auto const& set) { return set.second.size() <= least; });
-}
-
 }  // namespace
-
-std::optional<std::int32_t> number_below(index_t limit, std::string_view text) {
-  std::int32_t number = -1;
-  auto const [end, failed] = std::from_chars(text.data(), text.data() + text.size(), number);
-  bool const whole = failed == std::errc() && end == text.data() + text.size();
-  return whole && number >= 0 && number < limit ? std::optional(number) : std::nullopt;
-}
 
 served_catalog::served_catalog(served_catalog_paths const& paths, language::vocabulary const& vocab,
                                std::shared_ptr<added_items> added, served_catalog const* before)
@@ -78,9 +39,7 @@ served_catalog::served_catalog(served_catalog_paths const& paths, language::voca
     sets_ = before->sets_;
     return;
   }
-  for (auto const& [item, description] : data().items) add_to_sets(sets_, item, description);
-  keep_largest(sets_);
-  read_sets(catalog::dataset_paths(paths.dataset).sets());
+  sets_ = pipeline::read_item_sets(paths.dataset, data(), [this](std::string const& raw_id) { return find(raw_id); });
 }
 
 /// Two texts are equal if the files are the same and haven't changed: their names, numbers, sizes and times. Of the
@@ -122,25 +81,6 @@ std::shared_ptr<served_catalog::contents const> served_catalog::read(served_cata
   return out;
 }
 
-void served_catalog::read_sets(std::filesystem::path const& file) {
-  if (!std::filesystem::exists(file)) return;
-  auto const all = read_json(file);
-  expects_file(all.is_object(), file, "expected an object of sets, each a list of items");
-  for (auto const& [name, list] : all.items()) {
-    expects_file(list.is_array(), file, "key '", name, "' is a ", list.type_name(), ", expected a list of items");
-    auto& items = sets_[name];
-    items.clear();  // it replaces one of the descriptions
-    for (auto const& value : list) {
-      auto const found = value.is_string() ? find(value.get<std::string>()) : std::nullopt;
-      bool const is_number =
-          value.is_number_unsigned() &&
-          value.get<std::uint64_t>() < static_cast<std::uint64_t>(files_->data.interactions.item_count);
-      expects_file(found || is_number, file, "key '", name, "': there is no item ", request_body::shown(value));
-      items.push_back(found ? *found : item_id(value.get<std::int32_t>()));
-    }
-  }
-}
-
 std::optional<item_id> served_catalog::find(std::string const& raw_id) const {
   if (auto const found = files_->number_of.find(raw_id); found != files_->number_of.end()) return found->second;
   return added_->find(raw_id);
@@ -148,8 +88,8 @@ std::optional<item_id> served_catalog::find(std::string const& raw_id) const {
 
 std::optional<item_id> served_catalog::item_of_path(std::string_view text) const {
   if (auto const found = find(std::string(text))) return found;
-  auto const number = number_below(items(), text);
-  return number ? std::optional(item_id(*number)) : std::nullopt;
+  auto const number = core::detail::whole_number(text, items());
+  return number ? std::optional(item_id(static_cast<std::int32_t>(*number))) : std::nullopt;
 }
 
 item_id served_catalog::item_of(json const& value, item_place const& where) const {

@@ -31,9 +31,6 @@ struct served_paths {
   served_catalog_paths catalog;
 };
 
-/// The number from 0 to limit − 1 that is the whole text; none if it is anything else.
-std::optional<std::int32_t> number_below(index_t limit, std::string_view text);
-
 /// Where a client names an item.
 struct item_place {
   char const* name;   ///< of the member
@@ -97,7 +94,6 @@ class served_catalog {
     std::vector<std::filesystem::path> pictures = {};          ///< by number, or empty
     std::vector<std::pair<std::string, item_id>> titles = {};  ///< in lower case
   };
-  void read_sets(std::filesystem::path const& file);
   static std::string state_of(served_catalog_paths const& paths);
   static std::shared_ptr<contents const> read(served_catalog_paths const& paths, language::vocabulary const& vocab,
                                               std::string state);

@@ -8,6 +8,7 @@
 #include "answer_json.hpp"
 #include "compute/compute.hpp"
 #include "mql4grec/catalog/dataset_paths.hpp"
+#include "mql4grec/core/detail/whole_number.hpp"
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/rank/calibration_json.hpp"
@@ -326,9 +327,10 @@ void service::show_users(exchange const& x) {
 void service::show_user(exchange const& x) {
   if (!options_.show_users) return x.answer(failure(404, "histories of users are not shown"));
   auto const& data = x.with->catalog.data().interactions;
-  auto const number = number_below(data.users(), x.item);
+  auto const number = core::detail::whole_number(x.item, data.users());
   if (!number) return x.answer(failure(404, "there is no user '" + x.item + "'"));
-  x({{"user", *number}, {"history", shown_items(x.with->catalog, data.of(user_id(*number)))}});
+  x({{"user", *number},
+     {"history", shown_items(x.with->catalog, data.of(user_id(static_cast<std::int32_t>(*number))))}});
 }
 
 void service::show_model(exchange const& x) {

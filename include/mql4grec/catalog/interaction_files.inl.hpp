@@ -1,7 +1,6 @@
 #pragma once
 // The definitions of catalog/interaction_files.hpp.
 #include <algorithm>
-#include <charconv>
 #include <optional>
 #include <string>
 #include <unordered_set>
@@ -10,6 +9,7 @@
 #include "mql4grec/catalog/detail/json_stream.hpp"
 #include "mql4grec/catalog/interaction_files.hpp"
 #include "mql4grec/catalog/read.hpp"
+#include "mql4grec/core/detail/whole_number.hpp"
 #include "mql4grec/core/detail/words.hpp"
 #include "mql4grec/core/error.hpp"
 
@@ -25,9 +25,7 @@ MQL4GREC_DEFINITION std::optional<std::pair<index_t, index_t>> part_of(std::stri
   auto const at = name.find(between);
   if (at == name.npos) return std::nullopt;
   auto const number = [](std::string_view text) {
-    index_t value = -1;
-    auto const [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
-    return failure == std::errc{} && end == text.data() + text.size() && text.size() < 10 ? value : -1;
+    return text.size() < 10 ? core::detail::whole_number(text).value_or(-1) : -1;
   };
   std::pair const part(number(name.substr(0, at)), number(name.substr(at + between.size())));
   return part.first >= 0 && part.second >= 0 ? std::optional(part) : std::nullopt;

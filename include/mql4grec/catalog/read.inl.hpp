@@ -15,6 +15,7 @@
 
 #include "mql4grec/catalog/read.hpp"
 #include "mql4grec/core/detail/plain_json.hpp"
+#include "mql4grec/core/detail/whole_number.hpp"
 #include "mql4grec/core/detail/words.hpp"
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/files.hpp"
@@ -23,14 +24,6 @@
 namespace mql4grec::catalog {
 
 namespace detail {
-
-/// A decimal number in [0, limit) without any other characters, or nothing.
-MQL4GREC_DEFINITION std::optional<index_t> parse_id(std::string_view text, index_t limit = item_number_limit) {
-  index_t id = -1;
-  auto const [end, failure] = std::from_chars(text.data(), text.data() + text.size(), id);
-  bool const whole = failure == std::errc{} && end == text.data() + text.size();
-  return whole && id >= 0 && id < limit ? std::optional(id) : std::nullopt;
-}
 
 /// The item number in a JSON value. `at` is the position in the user's list, for the error message.
 MQL4GREC_DEFINITION item_id item_of(json const& value, std::filesystem::path const& path, std::string const& user,
@@ -192,7 +185,7 @@ MQL4GREC_DEFINITION void write_times(std::filesystem::path const& path, interact
 MQL4GREC_DEFINITION item_descriptions read_items(std::filesystem::path const& path) {
   item_descriptions items;
   auto const add = [&](std::string const& key, json const& value) {
-    auto const id = detail::parse_id(key);
+    auto const id = core::detail::whole_number(key);
     expects_file(id.has_value(), path, "key '", core::detail::printable(key), "': expected an item number");
     bool const fresh = items.emplace(item_id(*id), detail::description_of(value, path, key)).second;
     expects_file(fresh, path, "item ", *id, " appears twice");
@@ -226,7 +219,7 @@ MQL4GREC_DEFINITION std::vector<std::string> read_ids(std::filesystem::path cons
     ++line_number;
     if (line.ends_with('\r')) line.remove_suffix(1);
     auto const tab = line.rfind('\t');
-    auto const number = tab == line.npos ? std::nullopt : detail::parse_id(line.substr(tab + 1));
+    auto const number = tab == line.npos ? std::nullopt : core::detail::whole_number(line.substr(tab + 1));
     expects_file(number.has_value(), path, "line ", line_number, ": expected 'raw id<TAB>number', found '",
                  core::detail::printable(line), "'");
     auto const [at, fresh] = ids.emplace(*number, line.substr(0, tab));

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "mql4grec/core/detail/plain_json.hpp"
+#include "mql4grec/core/detail/whole_number.hpp"
 #include "mql4grec/core/detail/words.hpp"
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/files.hpp"
@@ -65,9 +66,9 @@ MQL4GREC_DEFINITION std::optional<token_table> plain_token_table(std::string_vie
     return true;
   };
   bool const read = from.object([&](std::string_view key) {
-    auto const item = parse_number(key);
+    auto const item = core::detail::whole_number(key);
     auto const begin = std::ssize(tokens);
-    if (!item || *item >= item_number_limit) return false;
+    if (!item) return false;
     items.emplace_back(*item, begin);
     return from.list([&] { return token(std::ssize(tokens) - begin); }) && std::ssize(tokens) == begin + levels;
   });
@@ -89,9 +90,9 @@ MQL4GREC_DEFINITION token_table parse_token_table(std::string text, std::filesys
   auto const content = parse_object(std::move(text), path, "an object {\"item\": [token, …], …}");
   std::vector<std::pair<index_t, std::string const*>> items;  // (item number, key in the file)
   for (auto const& [key, list] : content) {
-    auto const item = parse_number(key);
-    expects_file(item && *item < item_number_limit, path, "key '", core::detail::printable(key),
-                 "': expected an item number from 0 to ", item_number_limit - 1);
+    auto const item = core::detail::whole_number(key);
+    expects_file(item.has_value(), path, "key '", core::detail::printable(key), "': expected an item number from 0 to ",
+                 item_number_limit - 1);
     items.emplace_back(*item, &key);
   }
   std::ranges::sort(items);

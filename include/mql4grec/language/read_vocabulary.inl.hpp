@@ -2,9 +2,11 @@
 // The definitions of language/read_vocabulary.hpp.
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <utility>
 
+#include "mql4grec/core/detail/whole_number.hpp"
 #include "mql4grec/core/detail/words.hpp"
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/files.hpp"
@@ -50,7 +52,9 @@ MQL4GREC_DEFINITION word_ids read_tokenizer(std::filesystem::path const& path) {
 MQL4GREC_DEFINITION std::optional<numbered_word> split_word(std::string_view word) {
   auto const bar = word.rfind('_');
   bool const shaped = word.starts_with('<') && word.ends_with('>') && bar != word.npos && bar > 1;
-  auto const number = shaped ? parse_number(word.substr(bar + 1, word.size() - bar - 2)) : std::nullopt;
+  auto const number = shaped ? core::detail::whole_number(word.substr(bar + 1, word.size() - bar - 2),
+                                                          std::numeric_limits<index_t>::max())
+                             : std::nullopt;
   if (!number) return std::nullopt;
   return numbered_word{std::string(word.substr(1, bar - 1)), *number};
 }

@@ -2,13 +2,10 @@
 // Parsing shared by the readers of language/.
 #include <filesystem>
 #include <map>
-#include <optional>
 #include <string>
-#include <string_view>
 
 #include "mql4grec/core/json_fwd.hpp"
 #include "mql4grec/core/macros.hpp"
-#include "mql4grec/core/scalar.hpp"
 
 namespace mql4grec::language::detail {
 
@@ -23,9 +20,6 @@ struct index_entry {
 /// Throws file_error.
 std::map<std::string, json> parse_object(std::string text, std::filesystem::path const& path,
                                          std::string const& expected);
-
-/// A decimal number ≥ 0 without any other characters, or nothing.
-std::optional<index_t> parse_number(std::string_view text);
 
 }  // namespace mql4grec::language::detail
 

@@ -1,6 +1,5 @@
 #pragma once
 // The definitions of language/detail/parse.hpp.
-#include <charconv>
 #include <utility>
 
 #include "mql4grec/core/error.hpp"
@@ -16,13 +15,6 @@ MQL4GREC_DEFINITION std::map<std::string, json> parse_object(std::string text, s
   std::map<std::string, json> members;
   for (auto& [key, member] : value.get_ref<json::object_t&>()) members.emplace(key, std::move(member));
   return members;
-}
-
-MQL4GREC_DEFINITION std::optional<index_t> parse_number(std::string_view text) {
-  index_t number = -1;
-  auto const [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
-  bool const whole = failure == std::errc{} && end == text.data() + text.size() && number >= 0;
-  return whole ? std::optional(number) : std::nullopt;
 }
 
 }  // namespace mql4grec::language::detail
