@@ -462,6 +462,15 @@ def reasons():
             check(sorted(one["position"] for one in item["because"]) == [0, 1, 2], item)
             drops = [one["drop"] for one in item["because"]]
             check(drops == sorted(drops, reverse=True) and all(0 <= one["shared_words"] <= 4 for one in item["because"]), item)
+        check(answer["reasons_complete"], answer)
+        late = service.recommend(history=[1, 4, 7], k=3, explain=True, deadline_ms=0)
+        check(not late["complete"] and late["items"] == [], late)
+        for ms in (2, 5, 10, 20, 40):  # whenever it ends, it has reasons of the newest items
+            late = service.recommend(history=[1, 4, 7], k=3, explain=True, deadline_ms=ms)
+            for item in late["items"]:
+                check({one["position"] for one in item.get("because", [])} in ({0, 1, 2}, {1, 2}, {2}, set()), late)
+                check(not late["reasons_complete"] or len(item["because"]) == 3, late)
+        check(service.recommend(history=[1, 4, 7], k=3, explain=True, deadline_ms=60000)["reasons_complete"], "in time")
         for kind, steps in answer["trace"].items():
             check([len(step[0]["words"]) for step in steps] == [1, 2, 3, 4], kind, steps)
             for one, next_one in zip(steps, steps[1:]):

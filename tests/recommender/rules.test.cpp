@@ -282,6 +282,34 @@ TEST_CASE_TEMPLATE("recommend: renormalised scores are the log of a distribution
   }
 }
 
+TEST_CASE("recommend_new: the rules choose among the new items") {
+  auto const tested = service({.beams = 100});
+  auto const past = random_history(5, 1);
+  auto const version = tested.catalog().version();
+  recommend_options all{.k = 30};
+  all.filter.allow.emplace();
+  for (int i = 20; i < 50; ++i) all.filter.allow->push_back(item_id{i});
+  auto const whole = tested.recommend_new(past, all);
+  CHECK(whole.size() > 20);
+  auto some = all;
+  some.filter.any_of = {"crossing"};
+  some.filter.deny = {item_id{21}};
+  some.exclude_seen = true;
+  auto expected = set_of(whole);
+  std::erase_if(expected, [&](item_id item) {
+    return index(item) % 3 != 0 || item == item_id{21} || std::ranges::find(past, item) != past.end();
+  });
+  CHECK(set_of(tested.recommend_new(past, some)) == expected);
+  auto left = all;
+  left.filter.none_of = {"right"};
+  auto few = all;
+  few.quotas = {{"left", 2}, {"right", 0}};
+  CHECK(tested.recommend_new(past, few).items ==
+        first_that_fit(version, few.quotas, tested.recommend_new(past, left), 30).items);
+  some.filter.any_of = {"cross"};
+  CHECK_THROWS_AS(static_cast<void>(tested.recommend_new(past, some)), error);
+}
+
 TEST_CASE("recommend: sets and quotas as documents show them") {
   cpu::backend b;
   auto config = small_t5();

@@ -42,7 +42,7 @@ struct serving_request {
 /// The answer to a request.
 struct serving_answer {
   recommendation best;
-  std::vector<explanation> why = {};  ///< of each item, if they were asked for
+  std::vector<explanation> why = {};  ///< of each item, if they were asked for and there was time
   search_trace trace = {};            ///< if it was asked for
 };
 

@@ -45,18 +45,22 @@ class serving_on final : public serving_model {
     return place;
   }
 
-  /// The answer with explanations and the trace, unless the deadline has passed or the client has left.
+  /// The answer with explanations and the trace, as far as they come before the deadline, and before the client leaves.
   serving_outcome examined(serving_request const& request, serving_answer found,
                            std::chrono::steady_clock::time_point began) {
+    // of what is left of the time
+    auto left = request.options;
     auto const is_late = [&] {
-      auto const& o = request.options;
-      return o.stop.stop_requested() || (o.deadline && std::chrono::steady_clock::now() - began >= *o.deadline);
+      if (auto const& whole = request.options.deadline)
+        left.deadline = *whole - (std::chrono::steady_clock::now() - began);
+      return left.stop.stop_requested() || (left.deadline && left.deadline->count() <= 0);
     };
     try {
       if (is_late()) return found;
       if (!examiner_) examiner_.emplace(slot_.get()->session());
-      if (request.explain && !is_late()) found.why = examiner_->explain(request.history, found.best.items);
-      if (request.trace && !is_late()) found.trace = examiner_->trace(request.history, request.options);
+      if (request.explain && !is_late())
+        found.why = examiner_->explain(request.history, found.best.items, {left.deadline, left.stop});
+      if (request.trace && !is_late()) found.trace = examiner_->trace(request.history, left);
       return found;
     } catch (...) {
       return std::current_exception();

@@ -129,7 +129,11 @@ json shown_answer(served_catalog const& catalog, recommend_body const& asked, se
   json out = {{"items", shown_ranking(catalog, best, asked.calibrated)},
               {"complete", best.complete},
               {"timings_ms", shown_times(best.times)}};
-  if (request.explain) add_reasons(out["items"], catalog, request.history, answer.why);
+  if (request.explain) {
+    add_reasons(out["items"], catalog, request.history, answer.why);
+    out["reasons_complete"] =
+        answer.why.size() == best.items.size() && std::ranges::all_of(answer.why, &explanation::complete);
+  }
   if (request.trace) out["trace"] = shown_trace(catalog, answer.trace);
   if (asked.lists) out["lists"] = shown_lists(catalog, best, request.options.k);
   return out;
