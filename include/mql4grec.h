@@ -6,9 +6,9 @@
  *
  * - Functions that can fail return a mql4grec_status; mql4grec_last_error() is the message, one line. No C++ exception
  *   leaves the library.
- * - Structures begin with their size: `mql4grec_request request = {.size = sizeof request, .k = 10};`. A member that
- *   is 0 has its default. Later versions add members at the end; a library that is older than its caller accepts them
- *   if they are 0.
+ * - Structures that a call reads or writes begin with their size: `mql4grec_request request = {.size = sizeof request,
+ *   .k = 10};`. A member that is 0 has its default. Later versions add members at the end; a library that is older than
+ *   its caller accepts them if they are 0. Structures without a size, the elements of arrays, never change.
  * - Strings are UTF-8 and end with 0. Arrays belong to the caller, and the library keeps none of them, unless stated
  *   otherwise.
  * - Any number of threads may use a recommender at once, also while others change its items; mql4grec_free() must be
@@ -33,7 +33,7 @@ extern "C" {
 #endif
 
 /// The version of this interface. It grows when functions or members are added.
-#define MQL4GREC_ABI_VERSION 1
+#define MQL4GREC_ABI_VERSION 2
 
 /// How a call ended.
 typedef enum mql4grec_status {
@@ -68,6 +68,13 @@ typedef enum mql4grec_precision {
   MQL4GREC_INT8 = 2   ///< for recommending and evaluating only
 } mql4grec_precision;
 
+/// A named set of items, such as a brand or a category.
+typedef struct mql4grec_item_set {
+  char const* name;      ///< 1 to 256 bytes
+  int32_t const* items;  ///< also items that have no codes yet
+  size_t count;          ///< entries of `items`
+} mql4grec_item_set;
+
 /// Options of mql4grec_load().
 typedef struct mql4grec_load_options {
   size_t size;        ///< sizeof(mql4grec_load_options)
@@ -76,10 +83,15 @@ typedef struct mql4grec_load_options {
   /// The file of the log of changes of the catalog, which is created, or replayed if it exists; NULL: changes are lost
   /// when the recommender is destroyed.
   char const* catalog_log;
+  /// Sets that requests may name, besides those of the dataset, of which they replace those with the same name; at most
+  /// 65,536 in all. With a log, the same sets should be given at every start.
+  mql4grec_item_set const* sets;
+  size_t set_count;  ///< entries of `sets`
 } mql4grec_load_options;
 
 /// Loads a model directory, such as `mql4grec finetune` writes, and a dataset directory. `options` may be NULL. `out`
-/// receives a recommender that mql4grec_free() destroys, or NULL.
+/// receives a recommender that mql4grec_free() destroys, or NULL. The dataset's sets are "brand:…" and "category:…" of
+/// its descriptions, and those of `Name.sets.json`.
 MQL4GREC_API mql4grec_status mql4grec_load(char const* model, char const* dataset, mql4grec_load_options const* options,
                                            mql4grec_recommender** out);
 
@@ -130,6 +142,11 @@ MQL4GREC_API mql4grec_status mql4grec_set_items(mql4grec_recommender* recommende
 MQL4GREC_API mql4grec_status mql4grec_remove_items(mql4grec_recommender* recommender, int32_t const* items,
                                                    size_t count);
 
+/// Puts an item that has codes in `count` sets, and in no others, in the same way. A name that no set has makes a new
+/// one. Items that are inserted, given other codes or removed stay in their sets.
+MQL4GREC_API mql4grec_status mql4grec_put_in_sets(mql4grec_recommender* recommender, int32_t item,
+                                                  char const* const* sets, size_t count);
+
 /// A trained translator, which gives single items their codes.
 typedef struct mql4grec_translator mql4grec_translator;
 
@@ -157,7 +174,24 @@ typedef enum mql4grec_list {
   MQL4GREC_IMAGE = 2   ///< that of images alone
 } mql4grec_list;
 
-/// One request, or several with the same options.
+/// The scores of the fused lists. docs/howto-serve.md has their contracts.
+typedef enum mql4grec_scores {
+  MQL4GREC_RAW = 0,  ///< of the model; they order items, and nothing else
+  /// log p among the items that are searched: in each modality, their probabilities add up to 1.
+  MQL4GREC_RENORMALISED = 1,
+  /// The probability that the item is the next one. Of fused lists, and of models with a `calibration.json`, which
+  /// `mql4grec evaluate --calibrate` writes; not a number if the search ended early.
+  MQL4GREC_CALIBRATED = 2
+} mql4grec_scores;
+
+/// A limit on an answer: at most so many items of a set.
+typedef struct mql4grec_quota {
+  char const* set;  ///< its name
+  int64_t most;     ///< at least 0
+} mql4grec_quota;
+
+/// One request, or several with the same options. The rules act inside the search: k items are found whenever k items
+/// fit.
 typedef struct mql4grec_request {
   size_t size;             ///< sizeof(mql4grec_request)
   int32_t const* history;  ///< items, oldest first; of several requests back to back
@@ -175,7 +209,17 @@ typedef struct mql4grec_request {
   /// Called between the steps of a search, on the threads that search; anything but 0 ends all searches with the best
   /// so far. May be NULL.
   int32_t (*stop)(void* context);
-  void* context;  ///< the argument of `stop`
+  void* context;                 ///< the argument of `stop`
+  char const* const* any_of;     ///< only items of at least one of these sets; NULL: all
+  size_t any_of_count;           ///< entries of `any_of`
+  char const* const* all_of;     ///< only items of each of these sets
+  size_t all_of_count;           ///< entries of `all_of`
+  char const* const* none_of;    ///< never items of these sets
+  size_t none_of_count;          ///< entries of `none_of`
+  mql4grec_quota const* quotas;  ///< at most so many items of some sets
+  size_t quota_count;            ///< entries of `quotas`
+  int32_t exclude_seen;          ///< 1: never items of the request's own history, all of which count here
+  int32_t scores;                ///< a mql4grec_scores
 } mql4grec_request;
 
 /// The answers, in memory of the caller. Each array but `items` may be NULL. Entries beyond counts[r] are filled: items
@@ -199,8 +243,8 @@ MQL4GREC_API mql4grec_status mql4grec_recommend(mql4grec_recommender const* reco
 
 /// The same among new items, `request->allow`: items that nobody has interacted with. mql4grec_recommend() ranks them
 /// after items that the model has learnt; this function searches those that share codes with its best beams. Takes
-/// about twice as long, and finds fewer than k items if fewer share a first code. Neither denied items nor deadlines
-/// nor `stop` are allowed.
+/// about twice as long, and finds fewer than k items if fewer share a first code. The other rules choose among the new
+/// items. No scores are calibrated.
 MQL4GREC_API mql4grec_status mql4grec_recommend_new(mql4grec_recommender const* recommender,
                                                     mql4grec_request const* request, mql4grec_answer* answer);
 
@@ -216,10 +260,15 @@ typedef struct mql4grec_explanation {
   /// (count, history_length, modalities): the leading codes that both items have in common; −1 for positions that the
   /// model doesn't read.
   int32_t* shared_codes;
+  double deadline_ms;              ///< milliseconds from the call after which it ends; 0: none; set by the caller
+  int32_t (*stop)(void* context);  ///< as that of a request; may be NULL; set by the caller
+  void* context;                   ///< the argument of `stop`; set by the caller
+  int32_t complete;                ///< receives 0 if the deadline or `stop` ended the call, otherwise 1
 } mql4grec_explanation;
 
-/// Explains items by leaving out each item of the history in turn. Drops of several items don't add up. Takes about as
-/// long as 20 requests.
+/// Explains items by leaving out each item of the history in turn, the newest first. Drops of several items don't add
+/// up. Takes about as long as 20 requests. If it ends early, positions that weren't computed are written as those that
+/// the model doesn't read, and without time for the whole history all log_p are not a number.
 MQL4GREC_API mql4grec_status mql4grec_explain(mql4grec_recommender const* recommender, int32_t const* history,
                                               size_t history_length, mql4grec_explanation* explanation);
 

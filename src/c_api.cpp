@@ -6,11 +6,13 @@
 #include <atomic>
 #include <chrono>
 #include <cmath>
+#include <cstddef>
 #include <cstring>
 #include <limits>
 #include <mutex>
 #include <new>
 #include <optional>
+#include <shared_mutex>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -22,11 +24,13 @@
 #include "mql4grec/pipeline/dataset.hpp"
 #include "mql4grec/pipeline/evaluate.hpp"
 #include "mql4grec/pipeline/item_placer.hpp"
+#include "mql4grec/pipeline/item_sets.hpp"
 #include "mql4grec/pipeline/model_metadata.hpp"
 #include "mql4grec/pipeline/quantizer.hpp"
 #include "mql4grec/pipeline/train.hpp"
 #include "mql4grec/pipeline/translate.hpp"
 #include "mql4grec/quantize/residual_kmeans/residual_kmeans.hpp"
+#include "mql4grec/rank/calibration_json.hpp"
 #include "mql4grec/recommender.hpp"
 #include "mql4grec/seq2seq/checkpoint.hpp"
 
@@ -36,8 +40,11 @@ struct mql4grec_recommender {
   recommender<> service;
   catalog::interactions interactions;
   catalog::item_descriptions items;
-  std::string name;  // of the dataset
+  std::string name;         // of the dataset
+  bool calibrated = false;  // whether its answers have probabilities
 
+  /// Held by all changes, and alone by those that depend on the state before them.
+  mutable std::shared_mutex changing = {};
   mutable std::mutex mutex = {};
   mutable std::vector<recommender_session<>> idle = {};  // sessions that no request uses
 };
@@ -95,6 +102,12 @@ P& required(P* pointer, char const* name) {
 /// The smallest size that a caller's structure may have: that of the first version.
 template <class S>
 constexpr std::size_t first_size = sizeof(S);
+template <>
+constexpr std::size_t first_size<mql4grec_load_options> = offsetof(mql4grec_load_options, sets);
+template <>
+constexpr std::size_t first_size<mql4grec_request> = offsetof(mql4grec_request, any_of);
+template <>
+constexpr std::size_t first_size<mql4grec_explanation> = offsetof(mql4grec_explanation, deadline_ms);
 
 /// The caller's structure, whose version may be older or newer than this library's. Members that it lacks are 0.
 template <class S>
@@ -145,6 +158,55 @@ std::span<item_id const> items_of(std::int32_t const* items, std::size_t count, 
   expects(items != nullptr || count == 0, name, " is NULL, but has ", count, " entries");
   return {reinterpret_cast<item_id const*>(items), count};
 }
+
+/// Names of sets.
+std::vector<std::string> names_of(char const* const* names, std::size_t count, char const* member) {
+  expects(names != nullptr || count == 0, member, " is NULL, but has ", count, " entries");
+  std::vector<std::string> all;
+  for (std::size_t i = 0; i < count; ++i) {
+    expects(names[i] != nullptr, member, "[", i, "] is NULL");
+    all.emplace_back(names[i]);
+  }
+  return all;
+}
+
+/// The dataset's sets and the caller's.
+search::named_sets sets_of(mql4grec_load_options const& options, std::filesystem::path const& directory,
+                           tasks::dataset const& data) {
+  auto all = pipeline::read_item_sets(directory, data);
+  expects(options.sets != nullptr || options.set_count == 0, "sets is NULL, but has ", options.set_count, " entries");
+  for (std::size_t i = 0; i < options.set_count; ++i) {
+    auto const& [name, items, count] = options.sets[i];
+    expects(name != nullptr, "sets[", i, "].name is NULL");
+    auto const list = items_of(items, count, "sets[…].items");
+    all[name].assign(list.begin(), list.end());
+  }
+  return all;
+}
+
+/// What a call checks between the steps of its searches: its deadline, and the caller's function.
+class call_end {
+ public:
+  call_end(double deadline_ms, int32_t (*stop)(void*), void* context) : stop_(stop), context_(context) {
+    expects(deadline_ms >= 0, "deadline_ms is ", deadline_ms, ", expected at least 0");
+    constexpr double longest_ms = 1e9;  // eleven days
+    if (deadline_ms > 0)
+      end_ = std::chrono::steady_clock::now() +
+             std::chrono::nanoseconds(std::llround(1e6 * std::min(deadline_ms, longest_ms)));
+  }
+  /// Of any number of searches at once. Must not outlive this object.
+  request_watch watch() const {
+    if (!end_ && !stop_) return {};
+    return {.wanted = [this](std::size_t) {
+      return (!end_ || std::chrono::steady_clock::now() < *end_) && !(stop_ && stop_(context_));
+    }};
+  }
+
+ private:
+  std::optional<std::chrono::steady_clock::time_point> end_ = {};
+  int32_t (*stop_)(void*);
+  void* context_;
+};
 
 // ---- recommending
 
@@ -252,16 +314,15 @@ class recommend_call {
         to_(to),
         among_new_(among_new),
         histories_(asked),
-        width_(to_size(code_width(from))) {
+        width_(to_size(code_width(from))),
+        end_(asked.deadline_ms, asked.stop, asked.context) {
     expects(to.items || asked.k == 0, "answer.items is NULL");
     expects(asked.k <= search::max_beams, "recommend: k is ", asked.k, ", expected 0 to ", search::max_beams);
     expects(asked.list >= 0 && asked.list <= std::ssize(from.service.tokens()), "list is ", asked.list,
             ", expected 0 to ", from.service.tokens().size());
-    expects(asked.deadline_ms >= 0, "deadline_ms is ", asked.deadline_ms, ", expected at least 0");
     expects(asked.allow || asked.allow_length == 0, "allow is NULL, but has ", asked.allow_length, " entries");
     expects(!among_new || asked.allow, "recommend_new: allow is NULL, expected the new items");
-    expects(!among_new || (asked.deny_length == 0 && asked.deadline_ms == 0 && !asked.stop),
-            "recommend_new: denied items, a deadline or stop");
+    check_scores();
     options_.k = static_cast<index_t>(asked.k);
     auto const deny = items_of(asked.deny, asked.deny_length, "deny");
     options_.filter.deny.assign(deny.begin(), deny.end());
@@ -269,10 +330,17 @@ class recommend_call {
       auto const allow = items_of(asked.allow, asked.allow_length, "allow");
       options_.filter.allow.emplace(allow.begin(), allow.end());
     }
-    constexpr double longest_ms = 1e9;  // eleven days
-    if (asked.deadline_ms > 0)
-      end_ = std::chrono::steady_clock::now() +
-             std::chrono::nanoseconds(std::llround(1e6 * std::min(asked.deadline_ms, longest_ms)));
+    options_.filter.any_of = names_of(asked.any_of, asked.any_of_count, "any_of");
+    options_.filter.all_of = names_of(asked.all_of, asked.all_of_count, "all_of");
+    options_.filter.none_of = names_of(asked.none_of, asked.none_of_count, "none_of");
+    expects(asked.quotas != nullptr || asked.quota_count == 0, "quotas is NULL, but has ", asked.quota_count,
+            " entries");
+    for (std::size_t q = 0; q < asked.quota_count; ++q) {
+      expects(asked.quotas[q].set != nullptr, "quotas[", q, "].set is NULL");
+      options_.quotas.push_back({.set = asked.quotas[q].set, .most = asked.quotas[q].most});
+    }
+    options_.exclude_seen = asked.exclude_seen != 0;
+    if (asked.scores == MQL4GREC_RENORMALISED) options_.scores = score_kind::renormalised;
   }
 
   /// Answers all requests, on several threads. Rethrows the first exception, after which no further search begins.
@@ -301,26 +369,36 @@ class recommend_call {
   }
 
  private:
+  void check_scores() const {
+    expects(asked_.scores >= MQL4GREC_RAW && asked_.scores <= MQL4GREC_CALIBRATED, "scores is ", asked_.scores,
+            ", expected a mql4grec_scores");
+    if (asked_.scores != MQL4GREC_CALIBRATED) return;
+    expects(from_.calibrated, "scores: the model has no calibration: `mql4grec evaluate --calibrate` writes one");
+    expects(asked_.list == MQL4GREC_FUSED && !among_new_, "scores: those of ",
+            among_new_ ? "new items" : "a modality's list", " can't be calibrated");
+  }
+
   /// Answers the requests of a block, which begins with `first`.
   void answer(recommender_session<>& session, std::size_t first) const {
     auto const last = std::min(histories_.count(), first + requests_together);
     std::vector<recommendation> answers;
     if (among_new_) {
       for (auto r = first; r < last; ++r)
-        answers.push_back(session.recommend_new(histories_.of(r), options_.k, *options_.filter.allow));
+        answers.push_back(session.recommend_new(histories_.of(r), options_, end_.watch()));
     } else {
       std::vector<recommend_request> requests;
       for (auto r = first; r < last; ++r) requests.push_back({.history = histories_.of(r), .options = options_});
-      request_watch watch;
-      if (end_ || asked_.stop)
-        watch.wanted = [this](std::size_t) {
-          return (!end_ || std::chrono::steady_clock::now() < *end_) && !(asked_.stop && asked_.stop(asked_.context));
-        };
-      answers = session.recommend_batch(requests, watch);
+      answers = session.recommend_batch(requests, end_.watch());
     }
     std::optional<search::catalog_version> version;
     if (to_.codes) version = from_.service.catalog().version();
     for (auto r = first; r < last; ++r) write(answers[r - first], r, version);
+  }
+
+  /// Of item i of the list `best`.
+  double score_of(recommendation const& found, rank::ranking const& best, std::size_t i) const {
+    if (asked_.scores != MQL4GREC_CALIBRATED) return best.scores[i];
+    return i < found.probabilities.size() ? found.probabilities[i] : std::numeric_limits<double>::quiet_NaN();
   }
 
   /// Writes the answer to request r. `version`: where codes are read.
@@ -332,7 +410,8 @@ class recommend_call {
       auto const place = r * asked_.k + i;
       bool const is_there = i < count;
       to_.items[place] = is_there ? static_cast<std::int32_t>(best.items[i]) : -1;
-      if (to_.scores) to_.scores[place] = is_there ? best.scores[i] : -std::numeric_limits<double>::infinity();
+      if (to_.scores)
+        to_.scores[place] = is_there ? score_of(found, best, i) : -std::numeric_limits<double>::infinity();
       if (to_.codes && is_there) write_codes(from_, *version, best.items[i], to_.codes + place * width_);
       if (to_.codes && !is_there) std::fill_n(to_.codes + place * width_, width_, -1);
     }
@@ -351,7 +430,7 @@ class recommend_call {
   request_histories histories_;
   std::size_t width_;  // code_width
   recommend_options options_ = {};
-  std::optional<std::chrono::steady_clock::time_point> end_ = {};
+  call_end end_;
 };
 
 /// `among_new`: see mql4grec_recommend_new().
@@ -490,17 +569,24 @@ mql4grec_status mql4grec_load(char const* model, char const* dataset, mql4grec_l
     cpu::backend backend(1, precision_of(how.precision));
     auto trained = seq2seq::read_model<float>(backend, directory);  // first: without metadata, it is the paper's
     auto const metadata = pipeline::read_model_metadata(directory);
-    auto data = pipeline::read_dataset(&required(dataset, "dataset"), metadata.vocab);
+    std::filesystem::path const catalog_directory(&required(dataset, "dataset"));
+    auto data = pipeline::read_dataset(catalog_directory, metadata.vocab);
     expects(std::ssize(data.tokens) <= MQL4GREC_MAX_MODALITIES, data.tokens.size(), " modalities, expected at most ",
             MQL4GREC_MAX_MODALITIES);
     search::live_catalog_options catalog;
     if (how.catalog_log) catalog.log = how.catalog_log;
+    catalog.sets = sets_of(how, catalog_directory, data);
+    std::optional<rank::score_calibration> calibration;
+    if (auto const file = directory / "calibration.json"; std::filesystem::exists(file))
+      calibration = rank::read_calibration(file);
+    bool const calibrated = calibration.has_value();
     recommender<> service(backend, std::move(trained), pipeline::tasks_of(metadata, data.name), std::move(data.tokens),
-                          {.search = search, .catalog = std::move(catalog)});
+                          {.search = search, .calibration = std::move(calibration), .catalog = std::move(catalog)});
     *out = new mql4grec_recommender{.service = std::move(service),
                                     .interactions = std::move(data.interactions),
                                     .items = std::move(data.items),
-                                    .name = std::move(data.name)};
+                                    .name = std::move(data.name),
+                                    .calibrated = calibrated};
   });
 }
 
@@ -569,6 +655,7 @@ mql4grec_status mql4grec_set_items(mql4grec_recommender* recommender, int32_t co
     auto const width = to_size(code_width(to));
     std::vector<search::catalog_change> changes;
     for (std::size_t i = 0; i < list.size(); ++i) changes.push_back(change_of(to, list[i], codes + i * width));
+    std::shared_lock const lock(to.changing);
     to.service.catalog().apply(changes);
   });
 }
@@ -578,7 +665,29 @@ mql4grec_status mql4grec_remove_items(mql4grec_recommender* recommender, int32_t
     auto const& from = required(recommender, "recommender");
     std::vector<search::catalog_change> changes;
     for (auto const item : items_of(items, count, "items")) changes.push_back({.item = item});
-    if (!changes.empty()) from.service.catalog().apply(changes);
+    if (changes.empty()) return;
+    std::shared_lock const lock(from.changing);
+    from.service.catalog().apply(changes);
+  });
+}
+
+mql4grec_status mql4grec_put_in_sets(mql4grec_recommender* recommender, int32_t item, char const* const* sets,
+                                     size_t count) {
+  return guarded([&] {
+    auto const& in = required(recommender, "recommender");
+    search::catalog_change change{item_id(item)};
+    change.sets = names_of(sets, count, "sets");
+    std::lock_guard const lock(in.changing);  // the item keeps its codes, which nobody else may change meanwhile
+    auto const version = in.service.catalog().version();
+    bool has_codes = false;
+    for (auto const& table : in.service.tokens()) {
+      bool const known = item >= 0 && item < version.items();
+      auto const codes = known ? version.sequence(table.kind(), item_id(item)) : std::span<token_t const>();
+      change.sequences.emplace_back(codes.begin(), codes.end());
+      has_codes = has_codes || !codes.empty();
+    }
+    expects(has_codes, "item ", item, " has no codes");
+    in.service.catalog().apply({&change, 1});
   });
 }
 
@@ -626,11 +735,13 @@ mql4grec_status mql4grec_explain(mql4grec_recommender const* recommender, int32_
                                  mql4grec_explanation* explanation) {
   return guarded([&] {
     auto const& from = required(recommender, "recommender");
-    auto const to = known_part(required(explanation, "explanation"), "mql4grec_explanation");
+    auto to = known_part(required(explanation, "explanation"), "mql4grec_explanation");
+    call_end const end(to.deadline_ms, to.stop, to.context);
     auto const modalities = from.service.tokens().size();
     borrowed_session session(from);
     auto const found = (*session).explain(items_of(history, history_length, "history"),
-                                          items_of(to.items, to.count, "explanation.items"));
+                                          items_of(to.items, to.count, "explanation.items"), end.watch());
+    to.complete = std::ranges::all_of(found, &mql4grec::explanation::complete) ? 1 : 0;
     if (to.drops) std::fill_n(to.drops, to.count * history_length, std::numeric_limits<double>::quiet_NaN());
     if (to.shared_codes) std::fill_n(to.shared_codes, to.count * history_length * modalities, -1);
     for (std::size_t i = 0; i < found.size(); ++i) {
@@ -642,6 +753,7 @@ mql4grec_status mql4grec_explain(mql4grec_recommender const* recommender, int32_
           to.shared_codes[place * modalities + m] = static_cast<std::int32_t>(reason.shared_codes[m]);
       }
     }
+    write_known_part(to, *explanation);
   });
 }
 

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <mql4grec.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -283,6 +284,11 @@ static void test_lists_and_deadlines(mql4grec_recommender const* shop) {
   CHECK_FAILS(mql4grec_recommend(shop, &request, &answer), MQL4GREC_INVALID_ARGUMENT, "deadline_ms");
 }
 
+static int32_t stop_at_once(void* context) {
+  ++*(int*)context;
+  return 1;
+}
+
 /* The last item of the history is what an item of the circle follows from. */
 static void test_explain(mql4grec_recommender const* shop) {
   enum { length = 25 };
@@ -303,9 +309,37 @@ static void test_explain(mql4grec_recommender const* shop) {
   CHECK_FAILS(mql4grec_explain(shop, past, length, &why), MQL4GREC_INVALID_ARGUMENT, "item 40");
 }
 
-static int32_t stop_at_once(void* context) {
-  ++*(int*)context;
-  return 1;
+/* A call that may end early has the same reasons; one that has no time has none. */
+static void test_explain_with_limits(mql4grec_recommender const* shop) {
+  int32_t const past[] = {4, 5, 6, 7}, asked = 8;
+  double log_p, drops[4], whole_log_p, whole[4];
+  int32_t shared[8];
+  mql4grec_explanation why = {.size = sizeof why, .items = &asked, .count = 1, .log_p = &whole_log_p, .drops = whole};
+  CHECK_OK(mql4grec_explain(shop, past, 4, &why));
+  CHECK(why.complete == 1);
+  why.log_p = &log_p;
+  why.drops = drops;
+  why.shared_codes = shared;
+  why.deadline_ms = 1e6;
+  CHECK_OK(mql4grec_explain(shop, past, 4, &why));
+  CHECK(why.complete == 1 && fabs(log_p - whole_log_p) < 1e-4);
+  for (int i = 0; i < 4; ++i) CHECK(fabs(drops[i] - whole[i]) < 1e-4);
+  why.deadline_ms = 1e-6;
+  CHECK_OK(mql4grec_explain(shop, past, 4, &why));
+  CHECK(why.complete == 0 && isnan(log_p) && isnan(drops[3]) && shared[7] == -1);
+  why.deadline_ms = -1;
+  CHECK_FAILS(mql4grec_explain(shop, past, 4, &why), MQL4GREC_INVALID_ARGUMENT, "deadline_ms");
+  int calls = 0;
+  why.deadline_ms = 0;
+  why.stop = stop_at_once;
+  why.context = &calls;
+  CHECK_OK(mql4grec_explain(shop, past, 4, &why));
+  CHECK(calls >= 1 && why.complete == 0);
+  int const calls_before = calls;
+  why.size = offsetof(mql4grec_explanation, deadline_ms); /* that of the first version has no limits */
+  why.complete = 7;
+  CHECK_OK(mql4grec_explain(shop, past, 4, &why));
+  CHECK(calls == calls_before && why.complete == 7 && isfinite(drops[0]));
 }
 
 static void test_stop(mql4grec_recommender const* shop) {
@@ -369,9 +403,19 @@ static void test_changes(char const* dataset, char const* model, char const* tra
   CHECK(counts[0] == 1 && found[0] == added && memcmp(found_codes, codes, sizeof codes) == 0);
   CHECK_OK(mql4grec_recommend_new(shop, &request, &answer));
   CHECK(counts[0] == 1 && found[0] == added && found[1] == -1);
-  request.deny = &eight;
+  request.deny = &new_item;
   request.deny_length = 1;
-  CHECK_FAILS(mql4grec_recommend_new(shop, &request, &answer), MQL4GREC_INVALID_ARGUMENT, "recommend_new");
+  CHECK_OK(mql4grec_recommend_new(shop, &request, &answer));
+  CHECK(counts[0] == 0);
+  uint8_t complete = 2;
+  request.deny_length = 0;
+  request.deadline_ms = 1e-6;
+  answer.complete = &complete;
+  CHECK_OK(mql4grec_recommend_new(shop, &request, &answer));
+  CHECK(complete == 0 && counts[0] == 0);
+  answer.complete = NULL;
+  request.scores = MQL4GREC_CALIBRATED;
+  CHECK(mql4grec_recommend_new(shop, &request, &answer) == MQL4GREC_INVALID_ARGUMENT);
   request = (mql4grec_request){.size = sizeof request, .history = past, .history_length = 4, .k = k};
   CHECK_FAILS(mql4grec_recommend_new(shop, &request, &answer), MQL4GREC_INVALID_ARGUMENT, "allow is NULL");
   mql4grec_info info = {.size = sizeof info};
@@ -414,6 +458,137 @@ static void test_changes(char const* dataset, char const* model, char const* tra
   mql4grec_free(shop);
   mql4grec_free_translator(images);
   mql4grec_free_translator(NULL);
+}
+
+/* Named sets, quotas, items that were seen. The sets are those of the dataset's file and those of the program. */
+static void test_rules(char const* dataset, char const* model) {
+  FILE* const file = open_file(dataset, "Ring.sets.json");
+  fprintf(file, "{\"low\": [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], \"empty\": [], \"odd\": [1]}\n");
+  fclose(file);
+  int32_t odd[items / 2];
+  for (int i = 0; i < items / 2; ++i) odd[i] = 2 * i + 1;
+  // example-begin sets
+  mql4grec_item_set const shelves[] = {{.name = "odd", .items = odd, .count = items / 2}};
+  mql4grec_load_options how = {.size = sizeof how, .sets = shelves, .set_count = 1};
+  mql4grec_recommender* shop = NULL;
+  CHECK_OK(mql4grec_load(model, dataset, &how, &shop));
+  // example-end sets
+
+  enum { many = 12 };
+  int32_t const past[] = {4, 5, 6, 7};
+  int32_t found[many];
+  double scores[many];
+  int64_t counts[1];
+  mql4grec_answer answer = {.size = sizeof answer, .items = found, .scores = scores, .counts = counts};
+  // example-begin rules
+  char const* const low[] = {"low"};
+  mql4grec_quota const few_odd = {.set = "odd", .most = 2};
+  mql4grec_request request = {.size = sizeof request, .history = past, .history_length = 4, .k = many};
+  request.any_of = low;
+  request.any_of_count = 1;
+  request.quotas = &few_odd;
+  request.quota_count = 1;
+  request.exclude_seen = 1;
+  CHECK_OK(mql4grec_recommend(shop, &request, &answer));
+  // example-end rules
+  CHECK(counts[0] == 5); /* 0, 2, 8, and two of 1, 3, 9 */
+  for (int i = 0; i < 5; ++i) CHECK(found[i] < 10 && (found[i] < 4 || found[i] > 7));
+
+  char const *const both[] = {"low", "odd"}, *const unknown[] = {"lo"}, *const missing[] = {NULL};
+  request = (mql4grec_request){.size = sizeof request, .k = many, .all_of = both, .all_of_count = 2};
+  CHECK_OK(mql4grec_recommend(shop, &request, &answer));
+  CHECK(counts[0] == 5 && found[0] % 2 == 1);
+  request = (mql4grec_request){.size = sizeof request, .k = many, .any_of = low, .any_of_count = 1};
+  request.none_of = both + 1;
+  request.none_of_count = 1;
+  CHECK_OK(mql4grec_recommend(shop, &request, &answer));
+  CHECK(counts[0] == 5 && found[0] % 2 == 0);
+  request.none_of = unknown;
+  CHECK_FAILS(mql4grec_recommend(shop, &request, &answer), MQL4GREC_INVALID_ARGUMENT, "'lo'");
+  request.none_of = missing;
+  CHECK_FAILS(mql4grec_recommend(shop, &request, &answer), MQL4GREC_INVALID_ARGUMENT, "none_of[0] is NULL");
+  request.none_of = NULL;
+  CHECK_FAILS(mql4grec_recommend(shop, &request, &answer), MQL4GREC_INVALID_ARGUMENT, "none_of is NULL");
+  request = (mql4grec_request){.size = sizeof request, .k = many, .quotas = &few_odd, .quota_count = 1};
+  CHECK_OK(mql4grec_recommend(shop, &request, &answer));
+  CHECK(counts[0] == many);
+  mql4grec_quota const wrong[] = {{.set = "odd", .most = -1}, {.set = NULL, .most = 1}};
+  request.quotas = wrong;
+  CHECK_FAILS(mql4grec_recommend(shop, &request, &answer), MQL4GREC_INVALID_ARGUMENT, "a quota of -1");
+  request.quotas = wrong + 1;
+  CHECK_FAILS(mql4grec_recommend(shop, &request, &answer), MQL4GREC_INVALID_ARGUMENT, "quotas[0].set is NULL");
+  request.size = offsetof(mql4grec_request, any_of); /* that of the first version has no rules */
+  CHECK_OK(mql4grec_recommend(shop, &request, &answer));
+
+  int32_t const twenty = 20, added = items + 5;
+  char const* const now[] = {"low", "new"};
+  CHECK_OK(mql4grec_put_in_sets(shop, twenty, now, 2));
+  request = (mql4grec_request){.size = sizeof request, .k = many, .any_of = now + 1, .any_of_count = 1};
+  CHECK_OK(mql4grec_recommend(shop, &request, &answer));
+  CHECK(counts[0] == 1 && found[0] == twenty);
+  CHECK_OK(mql4grec_put_in_sets(shop, twenty, NULL, 0));
+  CHECK_OK(mql4grec_recommend(shop, &request, &answer));
+  CHECK(counts[0] == 0);
+  CHECK_FAILS(mql4grec_put_in_sets(shop, added, now, 2), MQL4GREC_INVALID_ARGUMENT, "item 45 has no codes");
+  CHECK_FAILS(mql4grec_put_in_sets(shop, twenty, NULL, 1), MQL4GREC_INVALID_ARGUMENT, "sets is NULL");
+  mql4grec_free(shop);
+
+  mql4grec_item_set const nameless = {.items = odd, .count = 1};
+  how.sets = &nameless;
+  CHECK_FAILS(mql4grec_load(model, dataset, &how, &shop), MQL4GREC_INVALID_ARGUMENT, "sets[0].name is NULL");
+  FILE* const damaged = open_file(dataset, "Ring.sets.json");
+  fprintf(damaged, "{\"low\": [40]}\n");
+  fclose(damaged);
+  CHECK_FAILS(mql4grec_load(model, dataset, NULL, &shop), MQL4GREC_FILE_ERROR, "there is no item 40");
+  char path[4096];
+  snprintf(path, sizeof path, "%s/Ring.sets.json", dataset);
+  remove(path);
+}
+
+/* Scores that add up to 1 in each modality, and probabilities of a model with a calibration. */
+static void test_scores(char const* dataset, char const* model) {
+  int32_t const past[] = {4, 5, 6, 7};
+  int32_t found[items];
+  double scores[items], raw[items], sum = 0;
+  mql4grec_recommender* shop = NULL;
+  CHECK_OK(mql4grec_load(model, dataset, NULL, &shop));
+  mql4grec_request request = {.size = sizeof request, .history = past, .history_length = 4, .k = items};
+  mql4grec_answer answer = {.size = sizeof answer, .items = found, .scores = scores};
+  request.list = MQL4GREC_TEXT;
+  request.scores = MQL4GREC_RENORMALISED;
+  CHECK_OK(mql4grec_recommend(shop, &request, &answer));
+  for (int i = 0; i < items; ++i) sum += exp(scores[i]);
+  CHECK(fabs(sum - 1) < 1e-3);
+  request.list = MQL4GREC_FUSED;
+  request.scores = MQL4GREC_CALIBRATED;
+  CHECK_FAILS(mql4grec_recommend(shop, &request, &answer), MQL4GREC_INVALID_ARGUMENT, "no calibration");
+  request.scores = 3;
+  CHECK_FAILS(mql4grec_recommend(shop, &request, &answer), MQL4GREC_INVALID_ARGUMENT, "scores is 3");
+  mql4grec_free(shop);
+
+  FILE* const file = open_file(model, "calibration.json");
+  fprintf(file, "{\"scores\": [-100, 100], \"probabilities\": [0, 1]}\n");
+  fclose(file);
+  CHECK_OK(mql4grec_load(model, dataset, NULL, &shop));
+  request.scores = MQL4GREC_RAW;
+  answer.scores = raw;
+  CHECK_OK(mql4grec_recommend(shop, &request, &answer));
+  request.scores = MQL4GREC_CALIBRATED;
+  answer.scores = scores;
+  CHECK_OK(mql4grec_recommend(shop, &request, &answer));
+  for (int i = 0; i < items; ++i) CHECK(fabs(scores[i] - (raw[i] + 100) / 200) < 1e-6);
+  request.list = MQL4GREC_TEXT;
+  CHECK_FAILS(mql4grec_recommend(shop, &request, &answer), MQL4GREC_INVALID_ARGUMENT, "a modality's list");
+  request.list = MQL4GREC_FUSED;
+  request.deadline_ms = 1e-6;
+  uint8_t complete = 2;
+  answer.complete = &complete;
+  CHECK_OK(mql4grec_recommend(shop, &request, &answer));
+  CHECK(complete == 0);
+  mql4grec_free(shop);
+  char path[4096];
+  snprintf(path, sizeof path, "%s/calibration.json", model);
+  remove(path);
 }
 
 static int32_t count_progress(void* context, int64_t done, int64_t all) {
@@ -543,12 +718,15 @@ int main(int count, char** arguments) {
     test_lists_and_deadlines(shop);
     test_stop(shop);
     test_explain(shop);
+    test_explain_with_limits(shop);
     test_evaluate(shop);
     test_sizes(shop);
     test_threads(shop);
   }
   mql4grec_free(shop);
   test_changes(dataset, model, translator);
+  test_rules(dataset, model);
+  test_scores(dataset, model);
   printf(failures ? "%d checks failed\n" : "everything passed\n", failures);
   return failures != 0;
 }
