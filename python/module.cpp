@@ -4,7 +4,9 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
 #include <algorithm>
 #include <array>
@@ -14,6 +16,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -122,11 +125,28 @@ void unlocked_call(Call const& call, python_callback const& callback) {
   if (failed) throw *failed;
 }
 
+/// The names of sets as the library reads them.
+class name_list {
+ public:
+  explicit name_list(std::vector<std::string> const& names) {
+    for (auto const& name : names) pointers_.push_back(name.c_str());
+  }
+  char const* const* data() const { return pointers_.data(); }
+  std::size_t size() const { return pointers_.size(); }
+
+ private:
+  std::vector<char const*> pointers_;
+};
+
 /// Options of Recommender.recommend besides the histories.
 struct request_options {
   std::size_t k = 10;
   std::optional<items_in> allow;
   std::optional<items_in> deny;
+  std::vector<std::string> any_of, all_of, none_of;
+  std::vector<std::pair<std::string, std::int64_t>> quotas;
+  bool exclude_seen = false;
+  std::int32_t scores = MQL4GREC_RAW;
   std::int32_t list = MQL4GREC_FUSED;
   double deadline_ms = 0;
   std::size_t threads = 0;
@@ -153,12 +173,17 @@ class translator {
 class recommender {
  public:
   recommender(std::string const& model, std::string const& dataset, std::int32_t precision, std::int32_t beams,
-              std::optional<std::string> const& catalog_log) {
+              std::optional<std::string> const& catalog_log,
+              std::vector<std::pair<std::string, items_in>> const& sets) {
     mql4grec_load_options options = {};
     options.size = sizeof options;
     options.precision = precision;
     options.beams = beams;
     if (catalog_log) options.catalog_log = catalog_log->c_str();
+    std::vector<mql4grec_item_set> named;
+    for (auto const& [name, items] : sets) named.push_back({name.c_str(), items.data(), items.size()});
+    options.sets = named.data();
+    options.set_count = named.size();
     {
       nb::gil_scoped_release const unlocked;
       check(mql4grec_load(model.c_str(), dataset.c_str(), &options, &handle_));
@@ -203,6 +228,12 @@ class recommender {
     check(mql4grec_remove_items(handle_, items.data(), items.size()));
   }
 
+  void put_in_sets(std::int32_t item, std::vector<std::string> const& sets) {
+    name_list const names(sets);
+    nb::gil_scoped_release const unlocked;
+    check(mql4grec_put_in_sets(handle_, item, names.data(), names.size()));
+  }
+
   /// Writes the codes of the translator's modality into `codes`.
   void place(translator const& by, row_in const& features, codes_inout const& codes) const {
     if (codes.size() != code_width()) throw nb::value_error("codes: expected code_width entries");
@@ -236,6 +267,19 @@ class recommender {
       request.deny = options.deny->data();
       request.deny_length = options.deny->size();
     }
+    name_list const any_of(options.any_of), all_of(options.all_of), none_of(options.none_of);
+    request.any_of = any_of.data();
+    request.any_of_count = any_of.size();
+    request.all_of = all_of.data();
+    request.all_of_count = all_of.size();
+    request.none_of = none_of.data();
+    request.none_of_count = none_of.size();
+    std::vector<mql4grec_quota> quotas;
+    for (auto const& [set, most] : options.quotas) quotas.push_back({set.c_str(), most});
+    request.quotas = quotas.data();
+    request.quota_count = quotas.size();
+    request.exclude_seen = options.exclude_seen ? 1 : 0;
+    request.scores = options.scores;
     request.list = options.list;
     request.deadline_ms = options.deadline_ms;
     request.threads = options.threads;
@@ -270,7 +314,7 @@ class recommender {
                           counts.release(), complete.release(), seconds.release());
   }
 
-  nb::tuple explain(items_in const& history, items_in const& items) const {
+  nb::tuple explain(items_in const& history, items_in const& items, double deadline_ms) const {
     std::size_t const count = items.size(), length = history.size();
     result_array<double, 1> log_p({count});
     result_array<double, 2> drops({count, length});
@@ -282,11 +326,12 @@ class recommender {
     explanation.log_p = log_p.data();
     explanation.drops = drops.data();
     explanation.shared_codes = shared_codes.data();
+    explanation.deadline_ms = deadline_ms;
     {
       nb::gil_scoped_release const unlocked;
       check(mql4grec_explain(handle_, history.data(), length, &explanation));
     }
-    return nb::make_tuple(log_p.release(), drops.release(), shared_codes.release());
+    return nb::make_tuple(log_p.release(), drops.release(), shared_codes.release(), explanation.complete != 0);
   }
 
   nb::tuple evaluate(offsets_in const& cutoffs, std::int32_t split, std::int64_t users, std::int32_t threads,
@@ -385,8 +430,10 @@ NB_MODULE(_core, module) {
 
   nb::class_<recommender>(module, "Recommender")
       .def(nb::init<std::string const&, std::string const&, std::int32_t, std::int32_t,
-                    std::optional<std::string> const&>(),
-           "model"_a, "dataset"_a, "precision"_a, "beams"_a, "catalog_log"_a.none())
+                    std::optional<std::string> const&, std::vector<std::pair<std::string, items_in>> const&>(),
+           "model"_a, "dataset"_a, "precision"_a, "beams"_a, "catalog_log"_a.none(), "sets"_a,
+           nb::sig("def __init__(self, model: str, dataset: str, precision: int, beams: int, catalog_log: str | None, "
+                   "sets: collections.abc.Sequence[tuple[str, numpy.typing.NDArray[numpy.int32]]]) -> None"))
       .def_prop_ro("items", &recommender::items)
       .def_prop_ro("users", [](recommender const& r) { return r.info().users; })
       .def_prop_ro(
@@ -405,6 +452,7 @@ NB_MODULE(_core, module) {
                    "numpy.typing.NDArray[numpy.int32]) -> None"))
       .def("remove_items", &recommender::remove_items, "items"_a,
            nb::sig("def remove_items(self, items: numpy.typing.NDArray[numpy.int32]) -> None"))
+      .def("put_in_sets", &recommender::put_in_sets, "item"_a, "sets"_a)
       .def("place", &recommender::place, "translator"_a, "features"_a, "codes"_a,
            nb::sig("def place(self, translator: Translator, features: numpy.typing.NDArray[numpy.float32], codes: "
                    "numpy.typing.NDArray[numpy.int32]) -> None"))
@@ -417,11 +465,11 @@ NB_MODULE(_core, module) {
                    "numpy.typing.NDArray[numpy.int32] | None, "
                    "numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.uint8], "
                    "numpy.typing.NDArray[numpy.float64]]"))
-      .def("explain", &recommender::explain, "history"_a, "items"_a,
+      .def("explain", &recommender::explain, "history"_a, "items"_a, "deadline_ms"_a,
            nb::sig("def explain(self, history: numpy.typing.NDArray[numpy.int32], items: "
-                   "numpy.typing.NDArray[numpy.int32]) -> tuple["
+                   "numpy.typing.NDArray[numpy.int32], deadline_ms: float) -> tuple["
                    "numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64], "
-                   "numpy.typing.NDArray[numpy.int32]]"))
+                   "numpy.typing.NDArray[numpy.int32], bool]"))
       .def("evaluate", &recommender::evaluate, "cutoffs"_a, "split"_a, "users"_a, "threads"_a, "progress"_a.none(),
            nb::sig(
                "def evaluate(self, cutoffs: numpy.typing.NDArray[numpy.int64], split: int, users: int, threads: int, "
@@ -435,6 +483,12 @@ NB_MODULE(_core, module) {
       .def_rw("k", &request_options::k)
       .def_rw("allow", &request_options::allow, nb::arg().none())
       .def_rw("deny", &request_options::deny, nb::arg().none())
+      .def_rw("any_of", &request_options::any_of)
+      .def_rw("all_of", &request_options::all_of)
+      .def_rw("none_of", &request_options::none_of)
+      .def_rw("quotas", &request_options::quotas)
+      .def_rw("exclude_seen", &request_options::exclude_seen)
+      .def_rw("scores", &request_options::scores)
       .def_rw("list", &request_options::list)
       .def_rw("deadline_ms", &request_options::deadline_ms)
       .def_rw("threads", &request_options::threads)

@@ -74,6 +74,13 @@ print(f"{similar.mean():.2f} of the candidates are like the last article; their 
 
 assert found.sequence["fused"].hit[10] > 0.5 and not set(again) & set(bought)
 
+# example-begin rules
+cheap = range(0, 60)
+shelves = mql4grec.Recommender.load("model", "Shop", sets={"cheap": cheap, "fragile": [40, 41, 42, 43]})
+items, _ = shelves.recommend([12, 13, 15], k=10, any_of=["cheap"], quotas={"fragile": 2}, exclude_seen=True)
+assert max(items) < 60 and not {12, 13, 15} & set(items.tolist()) and len({40, 41, 42, 43} & set(items.tolist())) <= 2
+# example-end rules
+
 # example-begin change
 text, image = (mql4grec.Translator.load(f"translators/{kind}") for kind in ("text", "image"))
 live = mql4grec.Recommender.load("model", "Shop", catalog_log="Shop.changes")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Union
 
@@ -28,9 +28,11 @@ __version__: str = _core.version()
 
 Path = Union[str, "os.PathLike[str]"]
 Precision = Literal["fp32", "bf16", "int8"]
+Scores = Literal["raw", "renormalised", "calibrated"]
 
 _PRECISIONS = {"fp32": 0, "bf16": 1, "int8": 2}
 _MODALITIES = {"text": 1, "image": 2, **{f"modality{m}": 1 + m for m in range(2, 8)}}
+_SCORES = {"raw": 0, "renormalised": 1, "calibrated": 2}
 _SPLITS = {"test": 0, "valid": 1}
 _RECIPES = {"paper": 0, "fast": 1}
 
@@ -51,7 +53,7 @@ class Candidates:
     items: NDArray[np.int32]
     """(requests, k), best first; −1 beyond `counts`"""
     scores: NDArray[np.float64]
-    """(requests, k); −infinity beyond `counts`"""
+    """(requests, k); −infinity beyond `counts`; calibrated ones are not a number where the deadline ended the search"""
     codes: NDArray[np.int32] | None
     """(requests, k, codes of an item): those of text, then of images; −1 where an item lacks a modality; None unless asked for"""
     counts: NDArray[np.int64]
@@ -72,6 +74,9 @@ class Explanation(NamedTuple):
     number for positions that the model doesn't read (it reads the last 20)"""
     shared_codes: NDArray[np.int32]
     """(items, history, modalities): the leading codes that both items have in common; −1 for positions that aren't read"""
+    complete: bool
+    """false if the deadline ended the call: positions that weren't computed are as those that aren't read, and without time
+    for the whole history log_p isn't a number either"""
 
 
 class Metrics(NamedTuple):
@@ -98,6 +103,18 @@ def _choice(value: str, choices: dict[str, int], name: str) -> int:
     if value not in choices:
         raise InvalidArgument(f"{name} is {value!r}, expected {', '.join(choices)}")
     return choices[value]
+
+
+def _milliseconds(deadline: float | None) -> float:
+    """0: none. A deadline that has passed is the shortest one."""
+    return 0 if deadline is None else max(1e3 * deadline, 1e-6)
+
+
+def _names(sets: Iterable[str], name: str) -> list[str]:
+    names = [sets] if isinstance(sets, str) else list(sets)
+    if isinstance(sets, str) or not all(isinstance(one, str) for one in names):
+        raise InvalidArgument(f"{name}: expected a list of names of sets, found {sets!r}")
+    return names
 
 
 def _items(values: ArrayLike, name: str) -> NDArray[np.int32]:
@@ -134,14 +151,17 @@ class Recommender:
         self._core = core
 
     @classmethod
-    def load(cls, model: Path, dataset: Path, *, precision: Precision = "fp32", beams: int = 20, catalog_log: Path | None = None) -> Recommender:
+    def load(cls, model: Path, dataset: Path, *, precision: Precision = "fp32", beams: int = 20, catalog_log: Path | None = None,
+             sets: Mapping[str, ArrayLike] | None = None) -> Recommender:
         """Loads a model directory and a dataset directory. Requests for more items than beams use more beams.
 
         catalog_log: the file of the log of changes of the catalog, which is created, or replayed if it exists; without
-        one, changes are lost with the object.
+        one, changes are lost with the object. sets: items by the name of a set, besides the dataset's own sets: "brand:…" and
+        "category:…" of its descriptions, and those of `Name.sets.json`. With a log, give the same ones at every start.
         """
         return cls(_core.Recommender(os.fspath(model), os.fspath(dataset), _choice(precision, _PRECISIONS, "precision"), beams,
-                                     None if catalog_log is None else os.fspath(catalog_log)))
+                                     None if catalog_log is None else os.fspath(catalog_log),
+                                     [(name, _items(items, f"sets[{name!r}]")) for name, items in (sets or {}).items()]))
 
     @property
     def items(self) -> int:
@@ -193,26 +213,39 @@ class Recommender:
         """Removes items, in the same way. An item that isn't there is no error; histories may still contain it."""
         self._core.remove_items(_items(items, "items"))
 
+    def put_in_sets(self, item: int, sets: Iterable[str]) -> None:
+        """Puts an item that has codes in these sets, and in no others, in the same way. A new name makes a new set. Items that
+        are given other codes or removed stay in their sets.
+        """
+        self._core.put_in_sets(item, _names(sets, "sets"))
+
     def history(self, user: int) -> NDArray[np.int32]:
         """The items of a user of the dataset, oldest first."""
         return self._core.history(user)
 
     def recommend(self, history: ArrayLike, k: int = 10, *, allow: ArrayLike | None = None, deny: ArrayLike | None = None,
-                  modality: str | None = None, deadline: float | None = None) -> Ranking:
+                  any_of: Iterable[str] = (), all_of: Iterable[str] = (), none_of: Iterable[str] = (), quotas: Mapping[str, int] | None = None,
+                  exclude_seen: bool = False, scores: Scores = "raw", modality: str | None = None, deadline: float | None = None) -> Ranking:
         """The k items that are most likely next after a history (oldest first), best first.
 
-        allow, deny: only these items, never these; the search itself heeds them, so that k items are found whenever k
-        are allowed. modality: the list of text or image alone, instead of the fused one. deadline: seconds after which the search ends with the best
+        allow, deny: only these items, never these. any_of, all_of, none_of: names of sets: only items of at least one of
+        them, of each, of none. quotas: by the name of a set, at most so many items of it. exclude_seen: no items of the
+        history, all of which count here. The search itself heeds all rules, so that k items are found whenever k fit.
+        scores: those of the model (raw); log p among the items that are searched (renormalised); the probability that the item is the next one
+        (calibrated; of fused lists, for a model with a calibration.json, which `mql4grec evaluate --calibrate` writes).
+        modality: the list of text or image alone, instead of the fused one. deadline: seconds after which the search ends with the best
         items so far. Unknown items of the history are skipped; only the last ones count (20 by default).
         """
-        return self._ranking(self.candidates([history], k, allow=allow, deny=deny, modality=modality, deadline=deadline, threads=1))
+        return self._ranking(self.candidates([history], k, allow=allow, deny=deny, any_of=any_of, all_of=all_of, none_of=none_of, quotas=quotas,
+                                             exclude_seen=exclude_seen, scores=scores, modality=modality, deadline=deadline, threads=1))
 
-    def recommend_new(self, history: ArrayLike, new_items: ArrayLike, k: int = 10, *, modality: str | None = None) -> Ranking:
+    def recommend_new(self, history: ArrayLike, new_items: ArrayLike, k: int = 10, *, modality: str | None = None,
+                      deadline: float | None = None) -> Ranking:
         """The k of new_items that are most likely next: items that nobody has interacted with, which recommend() ranks
         after those that the model has learnt. Fewer than k if fewer share a first code with the best beams. Takes about
-        twice as long as recommend().
+        twice as long as recommend(). candidates(among_new=True) knows all other rules.
         """
-        return self._ranking(self.candidates([history], k, allow=new_items, modality=modality, threads=1, among_new=True))
+        return self._ranking(self.candidates([history], k, allow=new_items, modality=modality, deadline=deadline, threads=1, among_new=True))
 
     @staticmethod
     def _ranking(found: Candidates) -> Ranking:
@@ -220,8 +253,9 @@ class Recommender:
         return Ranking(found.items[0, :count], found.scores[0, :count])
 
     def candidates(self, histories: Sequence[ArrayLike] | tuple[NDArray[np.int32], NDArray[np.int64]], k: int = 10, *,
-                   allow: ArrayLike | None = None, deny: ArrayLike | None = None, modality: str | None = None, deadline: float | None = None,
-                   codes: bool = False, threads: int = 0, among_new: bool = False) -> Candidates:
+                   allow: ArrayLike | None = None, deny: ArrayLike | None = None, any_of: Iterable[str] = (), all_of: Iterable[str] = (),
+                   none_of: Iterable[str] = (), quotas: Mapping[str, int] | None = None, exclude_seen: bool = False, scores: Scores = "raw",
+                   modality: str | None = None, deadline: float | None = None, codes: bool = False, threads: int = 0, among_new: bool = False) -> Candidates:
         """The answers to several requests, which are searched together on several threads (0: all of the machine).
 
         histories: a list of histories; or a pair (items, offsets) of arrays, where the history of request r is
@@ -241,17 +275,23 @@ class Recommender:
         options.k = k
         options.allow = None if allow is None else _items(allow, "allow")
         options.deny = None if deny is None else _items(deny, "deny")
+        options.any_of, options.all_of, options.none_of = _names(any_of, "any_of"), _names(all_of, "all_of"), _names(none_of, "none_of")
+        options.quotas = list((quotas or {}).items())
+        options.exclude_seen = exclude_seen
+        options.scores = _choice(scores, _SCORES, "scores")
         options.list = 0 if modality is None else _choice(modality, _MODALITIES, "modality")
-        options.deadline_ms = 0 if deadline is None else max(1e3 * deadline, 1e-6)
+        options.deadline_ms = _milliseconds(deadline)
         options.threads = threads
         options.codes = codes
         options.among_new = among_new
-        best, scores, of_items, counts, complete, seconds = self._core.recommend(items, offsets, options)
-        return Candidates(best, scores, of_items, counts, complete.astype(np.bool_), seconds)
+        best, scores_of_best, of_items, counts, complete, seconds = self._core.recommend(items, offsets, options)
+        return Candidates(best, scores_of_best, of_items, counts, complete.astype(np.bool_), seconds)
 
-    def explain(self, history: ArrayLike, items: ArrayLike) -> Explanation:
-        """Explains items by leaving out each item of the history in turn. Takes about as long as 20 requests."""
-        return Explanation(*self._core.explain(_items(history, "history"), _items(items, "items")))
+    def explain(self, history: ArrayLike, items: ArrayLike, *, deadline: float | None = None) -> Explanation:
+        """Explains items by leaving out each item of the history in turn, the newest first. Takes about as long as 20
+        requests. deadline: seconds after which it ends with the reasons so far.
+        """
+        return Explanation(*self._core.explain(_items(history, "history"), _items(items, "items"), _milliseconds(deadline)))
 
     def evaluate(self, *, split: Literal["test", "valid"] = "test", at: Sequence[int] = (1, 5, 10), users: int | None = None, threads: int = 0,
                  progress: Callable[[int, int], object] | None = None) -> Evaluation:

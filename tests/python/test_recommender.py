@@ -1,5 +1,7 @@
 """Recommender: answers, arrays, errors, threads."""
 import concurrent.futures
+import json
+import shutil
 import signal
 import threading
 import time
@@ -31,6 +33,51 @@ def test_filters(shop):
     assert len(shop.recommend([4, 5], k=10, allow=[]).items) == 0
 
 
+def test_rules(model, ring, tmp_path):
+    directory = tmp_path / "Ring"
+    shutil.copytree(ring.directory, directory)
+    (directory / "Ring.sets.json").write_text(json.dumps({"low": list(range(10)), "even": [0], "named": ["i30"]}))
+    shop = mql4grec.Recommender.load(model, directory, sets={"even": np.arange(0, 40, 2), "none": []})
+    best = lambda **rules: sorted(shop.recommend([4, 5, 6, 7], k=40, **rules).items.tolist())
+    assert best(any_of=["named"]) == [30] and best(any_of=["none"]) == [] and len(best(any_of=[])) == 40
+    assert best(any_of=["low"], all_of=["even"]) == [0, 2, 4, 6, 8] and best(all_of=("low",), none_of={"even"}, deny=[1]) == [3, 5, 7, 9]
+    assert best(any_of=["low"], exclude_seen=True) == [0, 1, 2, 3, 8, 9]
+    some = best(any_of=["low"], quotas={"even": 1})
+    assert len(some) == 6 and len([item for item in some if item % 2 == 0]) == 1
+    found = shop.candidates([[1, 2], [8]], k=4, any_of=["low"], quotas={"even": 0}, exclude_seen=True)
+    assert (found.items % 2 == 1).all() and 1 not in found.items[0] and found.counts.tolist() == [4, 4]
+    shop.put_in_sets(20, ["low", "new"])
+    assert best(any_of=["new"]) == [20] and 20 in best(any_of=["low"]) and 20 not in best(all_of=["even"])
+    assert shop.candidates([[4, 5]], allow=[20, 30], none_of=["new"], among_new=True).items[0, 0] in (-1, 30)
+    for rules, text in (({"any_of": ["lo"]}, "'lo'"), ({"any_of": "low"}, "list of names"), ({"none_of": [3]}, "list of names"),
+                        ({"quotas": {"even": -1}}, "a quota of -1"), ({"scores": "best"}, "expected raw, renormalised, calibrated"),
+                        ({"scores": "calibrated"}, "no calibration")):
+        with pytest.raises(mql4grec.InvalidArgument, match=text):
+            best(**rules)
+    with pytest.raises(mql4grec.InvalidArgument, match="item 99 has no codes"):
+        shop.put_in_sets(99, ["low"])
+    with pytest.raises(mql4grec.InvalidArgument, match="item numbers"):
+        mql4grec.Recommender.load(model, directory, sets={"wrong": ["a"]})
+    (directory / "Ring.sets.json").write_text('{"low": ["i99"]}')
+    with pytest.raises(mql4grec.FileError, match="there is no item"):
+        mql4grec.Recommender.load(model, directory)
+
+
+def test_kinds_of_scores(model, ring, tmp_path):
+    calibrated = tmp_path / "model"
+    shutil.copytree(model, calibrated)
+    (calibrated / "calibration.json").write_text('{"scores": [-100, 100], "probabilities": [0, 1]}')
+    shop = mql4grec.Recommender.load(calibrated, ring.directory)
+    raw, probabilities = (shop.recommend([4, 5, 6], k=5, scores=kind) for kind in ("raw", "calibrated"))
+    assert raw.items.tolist() == probabilities.items.tolist()
+    np.testing.assert_allclose(probabilities.scores, (raw.scores + 100) / 200, atol=1e-6)
+    text = shop.recommend([4, 5, 6], k=40, scores="renormalised", modality="text")
+    assert abs(np.exp(text.scores).sum() - 1) < 1e-3
+    assert np.isnan(shop.candidates([[4]], k=1, scores="calibrated", deadline=0).scores[shop.candidates([[4]], k=1, deadline=0).counts > 0]).all()
+    with pytest.raises(mql4grec.InvalidArgument, match="a modality's list"):
+        shop.recommend([4], scores="calibrated", modality="image")
+
+
 def test_the_lists_of_modalities(shop):
     fused, text, image = (shop.recommend([4, 5, 6], k=5, modality=m) for m in (None, "text", "image"))
     assert fused.scores[0] > 0 > max(text.scores[0], image.scores[0])
@@ -40,6 +87,8 @@ def test_the_lists_of_modalities(shop):
 def test_a_deadline_ends_a_search(shop):
     assert not shop.candidates([[4, 5]], deadline=0).complete[0]
     assert shop.candidates([[4, 5]], deadline=60).complete[0]
+    assert not shop.candidates([[4, 5]], allow=[7], among_new=True, deadline=0).complete[0]
+    assert shop.recommend_new([4, 5], [7], deadline=60).items.tolist() in ([], [7])
 
 
 def test_a_batch_has_the_answers_of_single_requests(shop):
@@ -106,6 +155,9 @@ def test_explain(shop):
     assert 0 > why.log_p[0] > why.log_p[1] and np.isnan(why.drops[:, :5]).all() and np.isfinite(why.drops[:, 5:]).all()
     assert (why.shared_codes[:, :5] == -1).all() and (why.shared_codes[:, 5:] >= 0).all()
     codes = shop.codes([25, 24])
+    assert why.complete and shop.explain(history, [25], deadline=60).complete
+    late = shop.explain(history, [25], deadline=0)
+    assert not late.complete and np.isnan(late.log_p).all() and np.isnan(late.drops).all() and (late.shared_codes == -1).all()
     assert why.shared_codes[0, 24, 0] == (3 if (codes[0, :3] == codes[1, :3]).all() else (codes[0, :3] != codes[1, :3]).argmax())
 
 
@@ -140,7 +192,8 @@ def test_evaluate(shop):
     (lambda shop: shop.set_items([1], [0.5] * 6), mql4grec.InvalidArgument, "float64"),
     (lambda shop: mql4grec.Translator.load("/nowhere"), mql4grec.FileError, "/nowhere"),
     (lambda shop: mql4grec.quantize([[1.0]], modality="sound"), mql4grec.InvalidArgument, "'sound'"),
-    (lambda shop: shop.candidates([[1]], deadline=1, allow=[1], among_new=True), mql4grec.InvalidArgument, "recommend_new"),
+    (lambda shop: shop.candidates([[1]], among_new=True), mql4grec.InvalidArgument, "recommend_new"),
+    (lambda shop: shop.candidates([[1]], allow=[1], among_new=True, scores="calibrated"), mql4grec.InvalidArgument, "calibrat"),
     (lambda shop: shop.history(60), mql4grec.InvalidArgument, "user 60"),
     (lambda shop: shop.evaluate(split="all"), mql4grec.InvalidArgument, "expected test, valid"),
     (lambda shop: shop.evaluate(at=[0]), mql4grec.InvalidArgument, "metrics at 0"),

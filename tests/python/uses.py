@@ -14,6 +14,13 @@ def rows(recommender: mql4grec.Recommender, histories: list[NDArray[np.int32]]) 
     return recommender.candidates(histories, k=10, codes=True).scores
 
 
+def on_sale(model: str, dataset: mql4grec.Dataset, sale: NDArray[np.int32]) -> tuple[float, bool]:
+    shop = mql4grec.Recommender.load(model, dataset.directory, sets={"sale": sale, "new": [1, 2]})
+    shop.put_in_sets(3, {"sale"})
+    found = shop.recommend([1], any_of=["sale"], none_of={"new"}, quotas={"brand:A": 2}, exclude_seen=True, scores="calibrated")
+    return float(found.scores[0]), shop.explain([1], found.items, deadline=0.05).complete
+
+
 def hit_rate(recommender: mql4grec.Recommender) -> float:
     return recommender.evaluate(at=[10]).sequence["fused"].hit[10]
 
