@@ -77,6 +77,9 @@ def new_items_are_recommended_apart():
     Path("deny.txt").write_text(f"{ITEMS}\n")
     denied = json.loads(check_done(run(*recommend, "--new-items", 2, "--deny", "deny.txt", "--json", "-")).stdout)
     check(ITEMS not in [entry["item"] for entry in denied["new_items"]], denied)
+    Path("Tiny/Tiny.sets.json").write_text(json.dumps({"none": []}))
+    ruled = json.loads(check_done(run(*recommend, "--new-items", 2, "--any-of", "none", "--json", "-")).stdout)
+    check(ruled["items"] == ruled["new_items"] == [], ruled)
     check("new items" in check_done(run(*recommend, "--new-items", 2)).stdout, "text")
     check("new_items" not in json.loads(check_done(run(*recommend, "--json", "-")).stdout), "new_items")
 

@@ -182,6 +182,39 @@ def recommendations():
     check([int(line.split()[1]) for line in unknown.stdout.splitlines()[1:]] == best, unknown.stdout, best)
 
 
+def rules_of_a_recommendation():
+    """Named sets, quotas, seen items, kinds of scores."""
+    described = json.loads(Path("Tiny/Tiny.item.json").read_text())
+    for i, item in described.items():
+        item["brand"] = f"B, {int(i) % 2}"
+    Path("Tiny/Tiny.item.json").write_text(json.dumps(described))
+    Path("Tiny/Tiny.sets.json").write_text(json.dumps({"sale": [1, 2, 3, 4, 5, 6], "a=b": [7, 8]}))
+    command = ["recommend", "--dataset", "Tiny", "--model", "start", "--history", "1,2,6"]
+    recommend = lambda *more: json.loads(check_done(run(*command, "--json", "-", *more)).stdout)
+    items = lambda *more: sorted(item["item"] for item in recommend(*more)["items"])
+    check(items("--any-of", "sale", "--all-of", "brand:B, 1") == [1, 3, 5], "a set of the file and a brand with a comma in its name")
+    check(items("--any-of", "sale", "--any-of", "a=b", "--none-of", "brand:B, 1") == [2, 4, 6, 8], "two sets")
+    check(items("--any-of", "sale", "--exclude-seen") == [3, 4, 5], "seen items")
+    some = items("--k", 10, "--quota", "sale=2", "--quota", "a=b=0")
+    check(len(some) == 10 and len([i for i in some if i < 7 and i > 0]) <= 2 and not {7, 8} & set(some), some)
+    for option in ("--any-of", "--all-of", "--none-of"):
+        check_one_line(run(*command, option, "sail"), 1, option, "'sail'", "Tiny")
+    check_one_line(run(*command, "--quota", "sail=1"), 1, "--quota", "'sail'")
+    for wrong in ("sale", "sale=", "sale=x", "sale=-1", "=3", "sale=1.5"):
+        check_one_line(run(*command, "--quota", wrong), 2, "--quota", f"'{wrong}'", "NAME=N")
+    check_one_line(run(*command, "--scores", "best"), 2, "--scores", "calibrated")
+    check_one_line(run(*command, "--scores", "calibrated"), 1, "calibration.json", "evaluate --calibrate")
+    raw = recommend("--k", 5)
+    check_done(run(*EVALUATE, "--calibrate", "--users", 61))
+    calibrated = recommend("--k", 5, "--scores", "calibrated")
+    found = [item.pop("probability") for item in calibrated["items"]]
+    check(calibrated == raw and found == sorted(found, reverse=True) and all(0 <= p <= 1 for p in found), calibrated, raw)
+    check("probability" in check_done(run(*command, "--scores", "calibrated")).stdout.splitlines()[0], "text")
+    check([item["score"] for item in recommend("--k", 5, "--scores", "renormalised")["items"]] != [item["score"] for item in raw["items"]], "renormalised")
+    Path("Tiny/Tiny.sets.json").write_text(json.dumps({"sale": [ITEMS]}))
+    check_one_line(run(*command, "--any-of", "sale"), 1, "Tiny.sets.json", str(ITEMS))
+
+
 def warnings_come_once():
     histories = json.loads(Path("Tiny/Tiny.inter.json").read_text())
     Path("Tiny/Tiny.inter.json").write_text(json.dumps(histories | {"short": [1], "shorter": []}))
@@ -231,4 +264,4 @@ def reports_stand_alone():
 main([evaluation_as_json, baselines_are_rows_beside_the_model, intervals_over_users, calibration_is_fitted_and_checked, reasons_of_a_recommendation,
       searches_as_the_released_code_saves_them, trainings_as_json,
       recipes_are_defaults_that_options_override, a_fast_recipe_learns, searches_with_weights_in_8_bits, recommendations,
-      warnings_come_once, a_model_that_would_be_asked_otherwise_than_it_has_learnt_is_named, reports_stand_alone])
+      rules_of_a_recommendation, warnings_come_once, a_model_that_would_be_asked_otherwise_than_it_has_learnt_is_named, reports_stand_alone])

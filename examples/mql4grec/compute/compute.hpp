@@ -35,23 +35,24 @@ struct evaluation_inputs {
 
 /// What a recommendation for one history reads.
 struct recommendation_inputs {
-  std::filesystem::path const& model;                ///< a model directory
-  pipeline::model_metadata const& metadata;          ///< of that model
-  std::string const& dataset;                        ///< name of the dataset
-  std::vector<language::token_table> const& tokens;  ///< one table per modality
-  std::vector<item_id> const& history;               ///< oldest first
-  search::item_filter const& filter;
-  index_t k = 10;                    ///< items at most
-  search::item_list new_items = {};  ///< items that nobody has interacted with
-  index_t new_k = 0;                 ///< of these, at most so many are recommended apart
-  bool fill_in = false;              ///< write the history with generated tokens where items lack a modality
-  bool explain = false;              ///< also say why
+  std::filesystem::path const& model;                       ///< a model directory
+  pipeline::model_metadata const& metadata;                 ///< of that model
+  std::string const& dataset;                               ///< name of the dataset
+  std::vector<language::token_table> const& tokens;         ///< one table per modality
+  std::vector<item_id> const& history;                      ///< oldest first
+  recommend_options const& request;                         ///< how many, and which
+  search::named_sets sets = {};                             ///< those that the request names, at least
+  std::optional<rank::score_calibration> calibration = {};  ///< of the model
+  search::item_list new_items = {};                         ///< items that nobody has interacted with
+  index_t new_k = 0;                                        ///< of these, at most so many are recommended apart
+  bool fill_in = false;  ///< write the history with generated tokens where items lack a modality
+  bool explain = false;  ///< also say why
 };
 
 /// The items most likely to come next, best first.
 struct recommended_items {
-  rank::ranking best;
-  rank::ranking best_new;                 ///< of recommendation_inputs::new_items alone
+  recommendation best;
+  recommendation best_new = {};           ///< of recommendation_inputs::new_items alone
   std::vector<explanation> reasons = {};  ///< of each item of `best`, with recommendation_inputs::explain
 };
 

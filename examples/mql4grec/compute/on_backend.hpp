@@ -107,14 +107,19 @@ class on_backend final : public compute {
     B backend(setup_.recommending);
     seq2seq::frozen_t5 model(backend, seq2seq::read_model<float>(backend, inputs.model));
     auto const tasks = pipeline::tasks_of(inputs.metadata, inputs.dataset);
-    recommender_options options;
+    recommender_options options{.calibration = inputs.calibration, .catalog = {.sets = inputs.sets}};
     if (inputs.fill_in)
       options.history_tokens =
           pipeline::fill_in_language(backend, model, tasks, inputs.tokens, {.items = inputs.history});
     recommender<B> const service(std::move(model), tasks, inputs.tokens, std::move(options));
-    recommended_items found{.best = service.recommend(inputs.history, inputs.k, inputs.filter), .best_new = {}};
+    recommended_items found{.best = service.recommend(inputs.history, inputs.request)};
     if (inputs.explain) found.reasons = service.explain(inputs.history, found.best.items);
-    if (inputs.new_k > 0) found.best_new = service.recommend_new(inputs.history, inputs.new_k, inputs.new_items);
+    if (inputs.new_k > 0) {
+      auto among_new = inputs.request;
+      among_new.k = inputs.new_k;
+      among_new.filter.allow = inputs.new_items;
+      found.best_new = service.recommend_new(inputs.history, among_new);
+    }
     return found;
   }
 
