@@ -201,11 +201,12 @@ class micro_batcher {
         deadline_changed_.wait(lock);
         continue;
       }
-      auto const [end, one] = *deadlines_.begin();
-      if (clock::now() < end) {
+      if (auto const end = deadlines_.begin()->first; clock::now() < end) {
         deadline_changed_.wait_until(lock, end);
         continue;
       }
+      // Not before the wait: a request that is answered meanwhile would live on, with all that its callback owns.
+      auto const one = deadlines_.begin()->second;
       deadlines_.erase(one->deadline);
       one->abandoned = one->answered = true;
       std::erase(queue_, one);
