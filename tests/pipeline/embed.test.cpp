@@ -10,6 +10,7 @@
 #if MQL4GREC_HAS_UTF8PROC
 #include "mql4grec/embed/tokenizer/read_tokenizer.hpp"
 #endif
+#include "mql4grec/train/threads.hpp"
 #include "support/data.hpp"
 
 using namespace mql4grec;
@@ -140,6 +141,54 @@ TEST_CASE("embed_texts: an interrupted run continues with the same bits") {
   CHECK(read_file(out) == whole);
 }
 
+TEST_CASE("embed_texts: any number of ranks writes the file of a single process; any of them can interrupt it") {
+  scratch const here;
+  auto const whole = features_of(here, 1, 9, 64);
+  auto const texts = many_texts(100);  // 12 sections
+  for (index_t ranks : {1, 2, 3, 15}) {
+    auto const out = here / ("ranks-" + std::to_string(ranks) + ".npy");
+    auto const embed = [&](embed::feature_run how, index_t stopping) {
+      std::vector<pipeline::embedding_result> results(to_size(ranks));
+      train::run_on_threads(ranks, [&](train::host_communicator communicator) {
+        cpu::backend backend;
+        index_t asked = 0;
+        auto const rank = communicator.rank();
+        results[to_size(rank)] =
+            pipeline::embed_texts(backend, counting_encoder{}, characters{}, texts, {.batch_tokens = 64},
+                                  {.out = out,
+                                   .how = how,
+                                   .section = 9,
+                                   .interrupted = [&] { return rank == stopping && ++asked > 7; },
+                                   .ranks = communicator});
+      });
+      return results;
+    };
+    bool const stops = ranks < 15;  // otherwise one round is all
+    if (stops)
+      for (auto const& result : embed(embed::feature_run::begin, ranks / 2)) {
+        CHECK(result.status == train::run_status::interrupted);
+        CHECK(result.progress.done < 100);
+        CHECK(result.progress.done > 0);
+      }
+    CHECK_FALSE(std::filesystem::exists(out));
+    for (auto const& result : embed(stops ? embed::feature_run::resume : embed::feature_run::begin, -1)) {
+      CHECK(result.status == train::run_status::finished);
+      CHECK(result.progress.done == 100);
+      if (!stops) CHECK(result.empty == 34);
+      if (!stops) CHECK(result.units == 99);
+    }
+    CHECK(read_file(out) == whole);
+  }
+  CHECK(complaint_of([&] {
+          train::run_on_threads(2, [&](train::host_communicator communicator) {
+            cpu::backend backend;
+            (void)pipeline::embed_texts(backend, counting_encoder{}, characters{}, many_texts(10 + communicator.rank()),
+                                        {}, {.out = here / "other.npy", .ranks = communicator});
+          });
+        }) == "rank 1: the set of inputs is not the same as on rank 0");
+  CHECK_FALSE(std::filesystem::exists(here / "other.npy.rows"));
+}
+
 TEST_CASE("embed_texts: a run is resumed with the same inputs only") {
   scratch const here;
   cpu::backend backend;
@@ -232,6 +281,19 @@ TEST_CASE("embed_images: one bad image is named and its row is zeros, the others
   CHECK(rows[2] == 0);
   CHECK(rows[3] != 0);
   CHECK(rows[4] == 0);
+  train::run_on_threads(3, [&](train::host_communicator communicator) {
+    cpu::backend own(1);
+    auto const shared = pipeline::embed_images(own, brightness_encoder{}, images, options,
+                                               {.out = here / "shared.npy", .section = 1, .ranks = communicator});
+    CHECK(shared.empty == 1);
+    CHECK(shared.units == 2);
+    REQUIRE(shared.bad.size() == 2);
+    for (std::size_t i = 0; i < 2; ++i) {
+      CHECK(shared.bad[i].row == result.bad[i].row);
+      CHECK(shared.bad[i].message == result.bad[i].message);
+    }
+  });
+  CHECK(read_file(here / "shared.npy") == read_file(here / "f.npy"));
   options.reading.strict = true;
   CHECK(has(complaint_of([&] { (void)embed("strict.npy"); }), "bad.png: "));
   CHECK_FALSE(std::filesystem::exists(here / "strict.npy"));

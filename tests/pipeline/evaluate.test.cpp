@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 
+#include "mql4grec/train/threads.hpp"
 #include "support/backends.hpp"
 #include "support/check_close.hpp"
 #include "support/small_t5.hpp"
@@ -316,6 +317,56 @@ TEST_CASE("evaluate: with fill_in, histories are written with generated tokens, 
   CHECK(differ == 3);
   CHECK_THROWS_AS(
       static_cast<void>(pipeline::evaluate(b, frozen, {vocab(), tasks::next_only()}, from, {.fill_in = true})), error);
+}
+
+TEST_CASE("evaluate: any number of ranks gives the lists and metrics of a single process") {
+  auto from = small_dataset();
+  auto const count = to_size(from.interactions.offsets.back());
+  std::vector<double> times(count);  // the later items of every other user are new
+  for (std::size_t i = 0; i < count; ++i) times[i] = static_cast<double>(i % 5);
+  auto by_time = from;
+  catalog::split_by_time(by_time.interactions, times, 3);
+  pipeline::evaluation_options const plain{.search = {.beams = 5, .block_rows = 10}, .outcomes = 3},
+      drafted{.search = {.beams = 4, .block_rows = 4}, .draft = search::draft_options{}, .fill_in = true},
+      few{.search = {.block_rows = 1}, .users = 2};  // fewer users than ranks
+  for (auto const& [data, options] : {std::pair(&from, &plain), {&by_time, &drafted}, {&from, &few}}) {
+    auto const alone = evaluated(*options, *data);
+    for (index_t ranks : {1, 2, 3, 4}) {
+      train::run_on_threads(ranks, [&](train::host_communicator communicator) {
+        auto mine = *options;
+        mine.ranks = communicator;
+        index_t last = -1, users = 0;
+        mine.progress = [&](index_t done, index_t all) {
+          CHECK(done >= last);
+          last = done;
+          users = all;
+        };
+        auto const found = evaluated(mine, *data);
+        CHECK(same_but_for_time(found, alone));
+        CHECK(found.places == alone.places);
+        CHECK(found.outcomes == alone.outcomes);
+        CHECK(found.claimed == alone.claimed);
+        CHECK(found.examples.size() == alone.examples.size());
+        CHECK(last <= users);
+      });
+    }
+  }
+  auto const complaint_of = [&](auto const& change) {
+    return complaint<error>([&] {
+      train::run_on_threads(3, [&](train::host_communicator communicator) {
+        auto data = from;
+        pipeline::evaluation_options mine{.ranks = communicator};
+        if (communicator.rank() == 1) change(data, mine);
+        (void)evaluated(mine, data);
+      });
+      return 0;
+    });
+  };
+  using options_type = pipeline::evaluation_options;
+  CHECK(complaint_of([](tasks::dataset& data, options_type&) { data.interactions.items.own()[1] = item_id{7}; }) ==
+        "rank 1: the dataset small is not the same as on rank 0");
+  CHECK(complaint_of([](tasks::dataset&, options_type& options) { options.search.beams = 3; }) ==
+        "rank 1: the set of options is not the same as on rank 0");
 }
 
 TEST_CASE("evaluate: the examples are the first users' lists, as ranked by brute force") {

@@ -13,7 +13,8 @@ import threading
 import time
 from pathlib import Path
 
-from support import PROGRAM, check, check_done, main, run, training, write_dataset
+from encoders import write_text_encoder
+from support import PROGRAM, check, check_done, files_of, main, run, training, write_dataset
 
 LAUNCH, MPIEXEC, OPTIONS = os.path.abspath(sys.argv[2]), sys.argv[3], sys.argv[4:]
 EPOCHS = 40
@@ -240,6 +241,43 @@ def random_kills_lose_nothing():
     check_same("out")
 
 
+def launched(ranks, *words):
+    """A command on several ranks, one thread each."""
+    return subprocess.run([MPIEXEC, *OPTIONS, "-np", str(ranks), PROGRAM, *map(str, words), "--threads", "1"], capture_output=True, text=True, timeout=120)
+
+
+def evaluations_and_features_are_shared_out():
+    words = ["evaluate", "--dataset", "Tiny", "--model", "start", "--json", "-", "--beams", 16]
+    timeless = lambda done: {name: value for name, value in json.loads(done.stdout).items() if "second" not in name}
+    alone = check_done(run(*words, "--save", "alone", "--threads", 1))
+    for ranks, users in ((2, None), (3, 2)):  # also fewer users than ranks
+        few = ["--users", users] if users else []
+        whole = check_done(run(*words, *few, "--threads", 1)) if users else alone
+        done = check_done(launched(ranks, *words, *few, "--save", f"ranks-{ranks}"))
+        check(timeless(done) == timeless(whole), f"{ranks} ranks:", done.stdout, "one process:", whole.stdout)
+    check(files_of("ranks-2") == files_of("alone"), "the saved lists of two ranks differ")
+    calibrated = [*words, "--calibrate", "--baselines", "popularity"]
+    one = timeless(check_done(run(*calibrated, "--threads", 1)))
+    fitted = Path("start/calibration.json").read_bytes()
+    check(timeless(check_done(launched(2, *calibrated))) == one and Path("start/calibration.json").read_bytes() == fitted, "calibration")
+    done = launched(2, *words[:5], "--json", "missing/result.json")
+    check(done.returncode == 1 and len(lines_of(done.stderr)) == 1 and "missing" in lines_of(done.stderr)[0], done.stderr)
+
+    Path("Tiny/Tiny.item.json").write_text(json.dumps({str(i): {"title": f"red chair {i % 6}"} for i in range(2500)}))
+    write_text_encoder(Path("bert"), ["red", "chair", *map(str, range(6))])
+    embed = ["embed", "--dataset", "Tiny", "--modality", "text", "--encoder", "bert", "--out"]
+    done = run(*embed, "alone.npy", "--threads", 1)
+    if "built without" in done.stderr:
+        return
+    check_done(done)
+    for ranks in (2, 3, 4):  # of three sections
+        done = check_done(launched(ranks, *embed, "shared.npy", "--json", "-"))
+        check(Path("shared.npy").read_bytes() == Path("alone.npy").read_bytes(), f"{ranks} ranks: other features")
+        check(json.loads(done.stdout)["encoded"] == 2500, done.stdout)
+        check(not list(Path(".").glob("shared.npy.*")), os.listdir("."))
+        Path("shared.npy").unlink()
+
+
 def errors_are_one_line():
     write_dataset(Path("Other/Tiny"), seed=5)
     # the last rank has other data, other options, no data at all
@@ -264,8 +302,8 @@ def errors_are_one_line():
         done = on_ranks(2, **({"out": "bad"} | options))
         lines = lines_of(done.stderr)
         check(done.returncode == 1 and len(lines) == 1 and part in lines[0], "expected one line:", done.stderr)
-    done = subprocess.run([MPIEXEC, *OPTIONS, "-np", "2", PROGRAM, "evaluate", "--dataset", "Tiny", "--model", "start"], capture_output=True, text=True, timeout=120)
-    check(done.returncode == 2 and len(lines_of(done.stderr)) == 1 and "only pretrain and finetune" in done.stderr, done.stderr)
+    done = subprocess.run([MPIEXEC, *OPTIONS, "-np", "2", PROGRAM, "recommend", "--dataset", "Tiny", "--model", "start"], capture_output=True, text=True, timeout=120)
+    check(done.returncode == 2 and len(lines_of(done.stderr)) == 1 and "only embed, pretrain" in done.stderr, done.stderr)
 
 
 def a_full_disk_of_rank_0_ends_all():
@@ -278,4 +316,4 @@ def a_full_disk_of_rank_0_ends_all():
     check_same("out")
 
 
-main([same_bytes_as_one_process, pretraining_too, a_signal_on_any_rank_stops_all, a_killed_rank_ends_all_and_the_state_goes_on, the_launcher_starts_again, a_stopped_rank_ends_all_in_time, a_delayed_rank_is_waited_for, random_kills_lose_nothing, errors_are_one_line, a_full_disk_of_rank_0_ends_all])
+main([same_bytes_as_one_process, pretraining_too, evaluations_and_features_are_shared_out, a_signal_on_any_rank_stops_all, a_killed_rank_ends_all_and_the_state_goes_on, the_launcher_starts_again, a_stopped_rank_ends_all_in_time, a_delayed_rank_is_waited_for, random_kills_lose_nothing, errors_are_one_line, a_full_disk_of_rank_0_ends_all])

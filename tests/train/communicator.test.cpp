@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "mql4grec/train/check_communicator.hpp"
+#include "mql4grec/train/exchange.hpp"
 #include "mql4grec/train/threads.hpp"
 #include "support/backends.hpp"
 
@@ -34,6 +35,46 @@ TEST_CASE_TEMPLATE("communicators: threads", B, MQL4GREC_TEST_BACKENDS) {
     });
     CHECK(numbers == (index_t{1} << ranks) - 1);
   }
+}
+
+TEST_CASE("exchange: values of any type, parts of different sizes, are gathered and sent in the order of the ranks") {
+  struct entry {
+    std::int16_t rank, place;
+    char letter;
+    bool operator==(entry const&) const = default;
+  };
+  for (index_t ranks : {1, 2, 3}) {
+    train::run_on_threads(ranks, [&](train::host_communicator communicator) {
+      auto const rank = communicator.rank();
+      auto const entries_of = [](index_t from, index_t n) {
+        std::vector<entry> all;
+        for (index_t i = 0; i < n; ++i)
+          all.push_back({static_cast<std::int16_t>(from), static_cast<std::int16_t>(i), static_cast<char>('a' + i)});
+        return all;
+      };
+      std::vector<entry> expected, sent, received;
+      std::vector<index_t> offsets = {0};
+      for (index_t r = 0; r < ranks; ++r) {
+        auto const part = entries_of(r, 3 * r);
+        expected.insert(expected.end(), part.begin(), part.end());
+        auto const to_r = entries_of(rank, rank + 2 * r), from_r = entries_of(r, r + 2 * rank);
+        sent.insert(sent.end(), to_r.begin(), to_r.end());
+        received.insert(received.end(), from_r.begin(), from_r.end());
+        offsets.push_back(std::ssize(sent));
+      }
+      CHECK(train::gather<entry>(communicator, entries_of(rank, 3 * rank)) == expected);
+      CHECK(train::exchange<entry>(communicator, sent, offsets) == received);
+      CHECK(train::of_first_rank(communicator, rank + 5) == 5);
+      CHECK(train::sum_of_ranks(communicator, rank + 1) == ranks * (ranks + 1) / 2);
+      CHECK_NOTHROW(train::expect_equal(communicator, "it", ~std::uint64_t{0}));
+    });
+  }
+  CHECK_THROWS_WITH_AS(train::run_on_threads(3,
+                                             [](train::host_communicator communicator) {
+                                               train::expect_equal(communicator, "it",
+                                                                   communicator.rank() == 2 ? 1u << 31 : 0);
+                                             }),
+                       "rank 2: it is not the same as on rank 0", error);
 }
 
 TEST_CASE("communicators: a rank that fails ends the waiting of the others, and its error is thrown") {

@@ -5,6 +5,7 @@
 #include "mql4grec/core/detail/words.hpp"
 #include "mql4grec/core/json.hpp"
 #include "options.hpp"
+#include "ranks.hpp"
 #include "report/text.hpp"
 #include "warnings.hpp"
 
@@ -68,16 +69,15 @@ std::string as_text(embed_options const& options, pipeline::embedding_result con
   return text;
 }
 
-int embed_command(CLI::App const& command, embed_options& options) {
+int embed_on(rank_of_command& rank, embed_options options) {
   auto& request = options.request;
-  request.kind = options.kind == "image" ? language::modality::image : language::modality::text;
-  check_options(command, request);
-  request.selection.fields = fields_of(options.fields);
-  if (options.encode_empty) request.selection.empty = pipeline::empty_fields::encode;
-  request.how = options.resume ? embed::feature_run::resume : embed::feature_run::begin;
+  options.common = options_of(rank, options.common);
+  request.ranks = rank.communicator;
   auto const compute = open_compute(options.common);
-  check_json(options.common);
-  check_writable(request.out);
+  if (rank.speaks()) {
+    check_json(options.common);
+    check_writable(request.out);
+  }
   progress_log log({.quiet = options.common.quiet});
   warn_of_precision(*compute, log);
   auto const result = embed_with_progress(*compute, request, log);
@@ -86,8 +86,18 @@ int embed_command(CLI::App const& command, embed_options& options) {
               ".rows has the rows before it, --resume goes on");
     return interrupted_by_signal;
   }
-  put_result(options.common, as_json(options, result), as_text(options, result));
+  if (rank.speaks()) put_result(options.common, as_json(options, result), as_text(options, result));
   return done;
+}
+
+int embed_command(CLI::App const& command, embed_options& options) {
+  auto& request = options.request;
+  request.kind = options.kind == "image" ? language::modality::image : language::modality::text;
+  check_options(command, request);
+  request.selection.fields = fields_of(options.fields);
+  if (options.encode_empty) request.selection.empty = pipeline::empty_fields::encode;
+  request.how = options.resume ? embed::feature_run::resume : embed::feature_run::begin;
+  return on_ranks([&](rank_of_command& rank) { return embed_on(rank, options); });
 }
 
 }  // namespace

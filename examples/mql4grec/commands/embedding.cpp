@@ -39,7 +39,8 @@ pipeline::embedding_result embed_with_progress(compute const& compute, embedding
   pipeline::embedding_run const run{.out = request.out,
                                     .how = request.how,
                                     .on_progress = drawn_on(log, "embedding " + request.out.filename().string()),
-                                    .interrupted = interrupted};
+                                    .interrupted = interrupted,
+                                    .ranks = request.ranks};
   log.stage(request.out.string() + ": " + (text ? "texts" : "images") + " of " + counted(content.items, "item") +
             " by " + request.encoder.string());
   pipeline::embedding_result result;

@@ -17,6 +17,7 @@ struct embedding_request {
   pipeline::text_embedding_options text = {};
   pipeline::image_embedding_options image = {};
   embed::feature_run how = embed::feature_run::begin;
+  train::host_communicator ranks = {};  ///< share the items out
 };
 
 /// Computes the features of all items of a dataset, with progress and warnings.

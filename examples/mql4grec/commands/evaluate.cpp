@@ -10,6 +10,7 @@
 #include "mql4grec/metrics/json.hpp"
 #include "mql4grec/rank/calibration_json.hpp"
 #include "options.hpp"
+#include "ranks.hpp"
 #include "report/text.hpp"
 #include "warnings.hpp"
 
@@ -133,18 +134,25 @@ json as_json(pipeline::evaluation const& found, std::optional<fused_intervals> c
   return result;
 }
 
-int evaluate_command(evaluate_options& options) {
+/// Throws ValidationError for options that exclude each other.
+void check_options(evaluate_options const& options) {
   bool const by_time = options.part == "time";
   if (by_time && !options.until) throw CLI::ValidationError("--split time", "needs --until T");
   if (!by_time && options.until) throw CLI::ValidationError("--until", "is an option of --split time");
   if (!by_time && options.new_items) throw CLI::ValidationError("--new-items", "is an option of --split time");
   if (options.calibrate && options.part == "valid")
     throw CLI::ValidationError("--calibrate", "is fitted on the validation items and needs others to check it");
+}
+
+int evaluate_on(rank_of_command& rank, evaluate_options options) {
+  bool const by_time = options.part == "time", speaks = rank.speaks();
+  options.common = options_of(rank, options.common);
+  options.search.ranks = rank.communicator;
   if (options.calibrate) options.search.outcomes = options.search.search.beams;
   if (options.new_items) options.search.draft = search::draft_options{.sequences = options.search.search.beams};
   auto const compute = open_compute(options.common);
-  check_json(options.common);
-  if (!options.report.empty()) check_writable(options.report);
+  if (speaks) check_json(options.common);
+  if (speaks && !options.report.empty()) check_writable(options.report);
   options.search.part = options.part == "valid" ? catalog::split::valid : catalog::split::test;
   options.search.search.normalize =
       options.normalize == "trie" ? search::normalization::children : search::normalization::vocabulary;
@@ -159,11 +167,12 @@ int evaluate_command(evaluate_options& options) {
   warn_of(data, log);
   warn_of_domain(metadata, data.name, log);
   log.stage(summary(data));
-  if (!options.save.empty()) make_directory(options.save);
+  if (speaks && !options.save.empty()) make_directory(options.save);
   std::vector<std::filesystem::path> pictures;
-  if (!options.images.empty()) pictures = pictures_in(options.images, options.dataset);
+  if (speaks && !options.images.empty()) pictures = pictures_in(options.images, options.dataset);
   evaluation_inputs const inputs{.model = options.model, .metadata = metadata, .data = data, .options = options.search};
-  auto const baselines = evaluate_baselines(options, *compute, inputs, log);  // first: their runs may be refused
+  std::vector<metric_row> baselines;  // first: their runs may be refused
+  if (speaks) baselines = evaluate_baselines(options, *compute, inputs, log);
   std::optional<pipeline::evaluation> valid;
   if (options.calibrate) {
     auto on_valid = inputs.options;
@@ -173,6 +182,7 @@ int evaluate_command(evaluate_options& options) {
   }
   auto const found = evaluate_with_progress(*compute, inputs, log);
   log.clear();
+  if (!speaks) return done;
   auto rows = rows_of(found.result);
   rows.insert(rows.end(), baselines.begin(), baselines.end());
   auto const intervals = options.intervals ? intervals_of(found, options.search.at) : std::nullopt;
@@ -189,6 +199,11 @@ int evaluate_command(evaluate_options& options) {
   if (!options.report.empty())
     write_report(options.report, evaluation_report_of(inputs, found, std::move(rows), std::move(pictures)));
   return done;
+}
+
+int evaluate_command(evaluate_options const& options) {
+  check_options(options);
+  return on_ranks([&](rank_of_command& rank) { return evaluate_on(rank, options); });
 }
 }  // namespace
 

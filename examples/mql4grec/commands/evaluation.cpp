@@ -8,6 +8,7 @@
 #include "mql4grec/rank/markov.hpp"
 #include "mql4grec/rank/popularity.hpp"
 #include "mql4grec/seq2seq/checkpoint.hpp"
+#include "ranks.hpp"
 #include "report/text.hpp"
 #include "signals.hpp"
 #include "training.hpp"
@@ -30,7 +31,7 @@ pipeline::evaluation evaluate_with_progress(compute const& compute, evaluation_i
       started = std::chrono::steady_clock::now();
       return log.begin();
     }
-    leave_if_interrupted();
+    leave_if_interrupted(options.ranks);
     double const seconds =
         std::max(1e-9, std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count());
     double const rate = static_cast<double>(users) / seconds,
@@ -96,7 +97,7 @@ sasrec_metrics evaluate_sasrec(compute const& compute, evaluation_inputs const& 
           [&](auto const& changes) { log.warn(run.out.string() + ": trained with other settings: " + changes); }};
   auto const found = compute.rank_by_sasrec(
       {.run = run, .interactions = data, .histories = histories, .k = inputs.options.search.beams}, observer);
-  leave_if_interrupted();
+  leave_if_interrupted(inputs.options.ranks);
   std::size_t next = 0;
   return {.evaluated = evaluate_ranker(inputs.data, inputs.options, [&](user_id) { return found.lists.at(next++); }),
           .valid_ndcg = found.trained.progress.best_ndcg};

@@ -1,4 +1,5 @@
 // The program: one sub-command per stage, each a thin caller of the library.
+#include <algorithm>
 #include <cstdlib>
 #include <exception>
 #include <iostream>
@@ -36,15 +37,18 @@ int print_usage_error(CLI::App const& program, CLI::ParseError const& e, char co
   return print_error(what + "; see mql4grec --help", wrong_usage);
 }
 
+constexpr std::string_view commands_on_ranks[] = {"embed", "pretrain", "finetune", "evaluate"};
+
 /// Whether a command works on several ranks, or only answers how it is used.
 bool works_on_ranks(int argc, char** argv) {
   std::string_view const command = argc > 1 ? argv[1] : "";
-  return command == "pretrain" || command == "finetune" || command.starts_with("-");
+  return std::ranges::find(commands_on_ranks, command) != std::end(commands_on_ranks) || command.starts_with("-");
 }
 
 int run(int argc, char** argv) {
   if (launch_of_this_process().ranks > 1 && !works_on_ranks(argc, argv))
-    return print_error("several ranks have been started, but only pretrain and finetune work on them", wrong_usage);
+    return print_error("several ranks have been started, but only embed, pretrain, finetune and evaluate work on them",
+                       wrong_usage);
   CLI::App program("Generative recommendation in a quantitative language.", "mql4grec");
   program.set_version_flag("--version", std::string("mql4grec ") + MQL4GREC_VERSION, "print the version");
   program.require_subcommand(1);

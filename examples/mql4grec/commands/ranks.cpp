@@ -5,6 +5,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <exception>
+#include <iostream>
 #include <new>
 #include <optional>
 #include <span>
@@ -23,6 +24,9 @@
 namespace mql4grec::program {
 
 namespace {
+/// A signal has arrived at one of several ranks.
+struct interruption {};
+
 /// A number in the environment; no value if there is none.
 std::optional<index_t> number_in(char const* variable) {
   char const* const text = std::getenv(variable);
@@ -87,8 +91,8 @@ int on_ranks(std::function<int(rank_of_command&)> const& work, [[maybe_unused]] 
   rank.communicator = process.communicator();
   rank.on_host = process.ranks_on_host();
   auto const line = [&] {
-    return "mql4grec: rank " + std::to_string(process.rank()) + ", step " + std::to_string(rank.step) + ": " +
-           reason_of(std::current_exception());
+    return "mql4grec: rank " + std::to_string(process.rank()) +
+           (rank.step ? ", step " + std::to_string(*rank.step) : "") + ": " + reason_of(std::current_exception());
   };
   try {
     check_program(rank);
@@ -97,6 +101,11 @@ int on_ranks(std::function<int(rank_of_command&)> const& work, [[maybe_unused]] 
     double all = 1;  // have come so far: MPI's own end would wait for a rank that hangs
     rank.communicator.all_reduce(backend, std::span(&all, 1));
     return status;
+  } catch (interruption const&) {
+    constexpr char const* interrupted_line = "mql4grec: interrupted";
+    process.end_all_unless_all_failed(interrupted_line, interrupted_by_signal);
+    if (rank.speaks()) std::cerr << interrupted_line << std::endl;
+    return interrupted_by_signal;
   } catch (train::rank_missing const&) {
     process.end_all(line(), failed);
   } catch (train::other_rank_failed const&) {
@@ -111,9 +120,14 @@ int on_ranks(std::function<int(rank_of_command&)> const& work, [[maybe_unused]] 
 #endif
 }
 
+void leave_if_interrupted(train::host_communicator const& ranks) {
+  if (ranks.world_size() == 1) return leave_if_interrupted();
+  if (interrupted()) throw interruption();
+}
+
 common_options options_of(rank_of_command const& rank, common_options common) {
   if (rank.communicator.world_size() == 1) return common;
-  expects(common.backend == "cpu", "--backend ", common.backend, ": several ranks train on CPUs only");
+  expects(common.backend == "cpu", "--backend ", common.backend, ": several ranks compute on CPUs only");
   if (common.threads == 0)
     common.threads = std::max<index_t>(1, static_cast<index_t>(std::thread::hardware_concurrency()) / rank.on_host);
   common.quiet = common.quiet || !rank.speaks();

@@ -2,6 +2,7 @@
 // A command on several ranks: processes that mpirun, or another launcher of MPI, has started. Rank 0 prints and writes.
 #include <cstdint>
 #include <functional>
+#include <optional>
 
 #include "mql4grec/train/host_communicator.hpp"
 #include "options.hpp"
@@ -19,7 +20,7 @@ launched_as launch_of_this_process();
 struct rank_of_command {
   train::host_communicator communicator = {};  ///< a single process without a launcher
   index_t on_host = 1;                         ///< ranks on this host, which share its cores
-  std::int64_t step = 0;                       ///< the last update, which the command sets for messages of errors
+  std::optional<std::int64_t> step = {};       ///< the last update of a training, for messages of errors
 
   /// Whether this process prints and writes.
   bool speaks() const { return communicator.rank() == 0; }
@@ -32,10 +33,14 @@ constexpr double default_rank_timeout = 300;
 void add_rank_timeout(CLI::App& command, double& seconds);
 
 /// Calls work(rank) on every rank and returns its exit code. Ranks with another program than rank 0's are an error. An
-/// exception is thrown again, for main to print. If it isn't thrown on all ranks, one line names the rank and the step,
-/// and all processes end at once, because the others wait for this one. So they do when one has not come to a
+/// exception is thrown again, for main to print. If it isn't thrown on all ranks, one line names the rank and the step
+/// of a training, and all processes end at once, because the others wait for this one. So they do when one has not come to a
 /// collective for `timeout` seconds; 0: they wait forever.
 int on_ranks(std::function<int(rank_of_command&)> const& work, double timeout = default_rank_timeout);
+
+/// For commands that have nothing to save: leave_if_interrupted() of a single process. Among several ranks, throws what
+/// makes on_ranks() end all of them with 130 and one line.
+void leave_if_interrupted(train::host_communicator const& ranks);
 
 /// The options of a rank: without --threads, the ranks of a host share its hardware threads; rank 0 alone prints
 /// progress. Throws error for a backend that several ranks don't have.

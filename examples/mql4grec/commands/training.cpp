@@ -270,6 +270,7 @@ pipeline::run_result train_with_progress(compute const& compute, pipeline::run_o
 
 namespace {
 int train_on(rank_of_command& rank, training_request request, common_options const& requested) {
+  rank.step = 0;
   auto const common = options_of(rank, requested);
   if (auto& users = request.run.training_users; users && std::holds_alternative<catalog::random_users>(*users))
     std::get<catalog::random_users>(*users).seed = request.run.training.seed;

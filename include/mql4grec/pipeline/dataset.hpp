@@ -1,6 +1,7 @@
 #pragma once
 // Reads a dataset directory: interactions, token indices and item descriptions. The number of items is that of the
 // union of all files; an item may occur in some of them only.
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -41,6 +42,11 @@ namespace mql4grec::pipeline {
 /// validation read interactions before `until` only, and the test predicts each user's first item from then on. Throws
 /// file_error if the file is missing or damaged, or if `until` isn't after the first and at most at the last time.
 void split_by_time(tasks::dataset& data, std::filesystem::path const& directory, double until);
+
+namespace detail {
+/// A checksum of what a dataset's examples are made of, by which ranks compare their data.
+std::uint64_t checksum_of(tasks::dataset const& data);
+}  // namespace detail
 
 }  // namespace mql4grec::pipeline
 

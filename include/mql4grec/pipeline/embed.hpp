@@ -1,7 +1,11 @@
 #pragma once
 // Computes the features of all items of a catalog with a frozen encoder, in a .npy file whose row i belongs to item i.
 // Items are processed in sections of consecutive items. After each section its rows are on the disk, so an interrupted
-// run continues there, with the same bits: batches depend on the items of their section only.
+// run continues there, with the same bits: batches depend on the items of their section only. Several ranks compute a
+// section each at a time, and the file has the bits of a single process:
+//
+//     round 0   rank 0: items 0 … 1023, rank 1: items 1024 … 2047    → rank 0 writes both
+//     round 1   rank 0: items 2048 …
 //
 // Texts are sorted by length within a section and packed, so no work is spent on padding. Memory: a section's tokens
 // and features, the encoder, and a batch of activations per worker.
@@ -12,6 +16,7 @@
 #include <cstring>
 #include <functional>
 #include <numeric>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -27,6 +32,7 @@
 #include "mql4grec/embed/feature_writer.hpp"
 #include "mql4grec/embed/image/item_images.hpp"
 #include "mql4grec/embed/tokenizer/tokenizer.hpp"
+#include "mql4grec/train/exchange.hpp"
 #include "mql4grec/train/run.hpp"
 
 namespace mql4grec::pipeline {
@@ -85,6 +91,8 @@ struct embedding_run {
     return false;
   };  ///< asked on worker 0's thread; true ends the run, and what
       ///< the current section has computed is computed again
+  /// Share the sections out. All call with the same encoder, items and options; rank 0 alone opens `out`.
+  train::host_communicator ranks = {};
 };
 
 /// How texts are encoded.
@@ -157,34 +165,43 @@ void for_each_of(cpu::thread_pool& threads, index_t n, Task&& task) {
   });
 }
 
-/// What the two modalities share: the file, its sections, progress.
+/// One run of either function: its file, its sections, progress. With several ranks, each computes the next section
+/// that no other one does, and rank 0 writes them in order.
 class embedding_loop {
  public:
   embedding_loop(embedding_run const& run, embed::feature_shape shape, json const& inputs)
-      : run_(run), file_(run.out, shape, inputs, run.how), items_(shape.rows) {
+      : run_(run), ranks_(run.ranks), items_(shape.rows) {
     expects(run.section >= 1, "embedding: sections of ", run.section, " items, expected at least 1");
+    train::expect_equal(ranks_, "the set of inputs", checksum_of(inputs, shape));
+    if (ranks_.rank() == 0) file_.emplace(run.out, shape, inputs, run.how);
     result_.width = shape.width;
-    before_ = file_.done();
+    before_ = done_ = train::of_first_rank(ranks_, file_ ? file_->done() : 0);
   }
 
-  /// Calls encode(first item, rows (count, width) of zeros, result) for each section that isn't done.
+  /// Calls encode(first item, rows (count, width) of zeros, result) for each section of this rank that isn't done.
   template <class Encode>
   embedding_result run(Encode&& encode) {
     std::vector<float> memory;
-    while (file_.done() < items_) {
-      index_t const first = file_.done(), count = std::min(run_.section, items_ - first);
+    while (done_ < items_) {
+      index_t const first = std::min(items_, done_ + ranks_.rank() * run_.section),
+                    count = std::min(run_.section, items_ - first);
       memory.assign(to_size(count * result_.width), 0.f);
       host_matrix_view<float> const rows(memory.data(), count, result_.width);
       report(0);
-      encode(first, rows, result_);
-      if (stopped()) break;
-      file_.append(rows);
+      if (count > 0) encode(first, rows, result_);
+      if (train::sum_of_ranks(ranks_, stopped() ? 1 : 0) > 0) {
+        stopped_ = true;
+        break;
+      }
+      append(rows);
+      done_ = std::min(items_, done_ + ranks_.world_size() * run_.section);
     }
     if (stopped())
       result_.status = train::run_status::interrupted;
-    else
-      file_.commit();
+    else if (file_)
+      file_->commit();
     report(0);
+    add_ranks();
     return std::move(result_);
   }
   /// Whether the run has been interrupted: the workers should return.
@@ -193,7 +210,7 @@ class embedding_loop {
   void report(index_t of_section) {
     auto& p = result_.progress;
     p.items = items_;
-    p.done = file_.done() + of_section;
+    p.done = std::min(items_, done_ + of_section * ranks_.world_size());
     p.here = p.done - before_;
     p.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
     run_.on_progress(p);
@@ -201,9 +218,22 @@ class embedding_loop {
   }
 
  private:
+  static std::uint64_t checksum_of(json const& inputs, embed::feature_shape shape);
+  /// Appends a section of each rank to the file.
+  void append(host_matrix_view<float const> rows) {
+    if (ranks_.world_size() == 1) return file_->append(rows);
+    std::vector<index_t> offsets(to_size(ranks_.world_size() + 1), rows.size());  // all goes to rank 0
+    offsets.front() = 0;
+    auto const all = train::exchange<float>(ranks_, as_span(rows.flat()), offsets);
+    if (file_) file_->append({all.data(), std::ssize(all) / result_.width, result_.width});
+  }
+  /// Makes the counts and the messages those of all ranks.
+  void add_ranks();
+
   embedding_run const& run_;
-  embed::feature_writer file_;
-  index_t items_, before_ = 0;
+  train::host_communicator const& ranks_;
+  std::optional<embed::feature_writer> file_;  // of rank 0
+  index_t items_, before_ = 0, done_ = 0;      // of all ranks
   std::atomic<bool> stopped_{false};
   embedding_result result_;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
@@ -230,8 +260,8 @@ struct section_texts {
 }  // namespace detail
 
 /// Computes the features of items 0 … texts.size() − 1: the mean over an item's texts of the encoder's features, zeros
-/// for an item without texts. Throws error for options out of range, file_error if the file can't be written or
-/// continued. `encoder` has positions() and vocabulary(), as any_text_encoder.
+/// for an item without texts. Throws error for options out of range and for ranks with other arguments, file_error if
+/// the file can't be written or continued. `encoder` has positions() and vocabulary(), as any_text_encoder.
 template <Backend B, class Encoder, embed::Tokenizer Tokenizer>
   requires embed::ItemEncoder<Encoder, B, float> embedding_result embed_texts(B& backend, Encoder const& encoder,
                                                                               Tokenizer const& tokenizer,
@@ -340,16 +370,20 @@ template <Backend B, class Encoder>
         auto report = embed::read_images(threads, paths, options.reading, {memory.data(), count, values});
         for (auto& one : report.bad)
           result.bad.push_back({first + present[to_size(begin + one.row)], std::move(one.message)});
-        std::vector<index_t> good;  // rows of the section; their pixels move to the front
+        std::vector<index_t> good, begins;  // rows of the section, whose pixels move to the front; where batches begin
         for (index_t i = 0; i < count; ++i) {
+          if (i % options.batch == 0) begins.push_back(std::ssize(good));
           if (report.rows[to_size(i)] != embed::image_status::read) continue;
           if (std::ssize(good) < i)
             std::copy_n(memory.data() + i * values, values, memory.data() + std::ssize(good) * values);
           good.push_back(present[to_size(begin + i)]);
         }
         result.units += std::ssize(good);
+        begins.push_back(std::ssize(good));
         contract::detail::for_each_row_block(
-            backend, std::ssize(good), options.batch, [&](B& worker, index_t, index_t from, index_t images_here) {
+            backend, std::ssize(begins) - 1, 1, [&](B& worker, index_t batch, index_t, index_t) {
+              index_t const from = begins[to_size(batch)], images_here = begins[to_size(batch) + 1] - from;
+              if (images_here == 0) return;
               scratch_scope<B> const scope(worker.scratch());
               auto const out = take<float>(worker, images_here, width);
               encoder.encode(worker, embed::image_batch{{memory.data() + from * values, images_here, values}}, out);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "mql4grec/catalog/interaction_files.hpp"
+#include "mql4grec/core/checksum.hpp"
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/pipeline/embed.hpp"
 
@@ -60,6 +61,32 @@ MQL4GREC_DEFINITION std::string content_hash::text() const {
   std::array<char, 17> digits{};
   auto const end = std::to_chars(digits.data(), digits.data() + digits.size(), state_, 16).ptr;
   return {digits.data(), end};
+}
+
+MQL4GREC_DEFINITION std::uint64_t embedding_loop::checksum_of(json const& inputs, embed::feature_shape shape) {
+  auto const text = inputs.dump() + std::to_string(shape.rows) + " " + std::to_string(shape.width);
+  return checksum(std::as_bytes(std::span(text)));
+}
+
+MQL4GREC_DEFINITION void embedding_loop::add_ranks() {
+  if (ranks_.world_size() == 1) return;
+  for (auto* count : {&result_.empty, &result_.units, &result_.tokens}) *count = train::sum_of_ranks(ranks_, *count);
+  std::vector<index_t> places;  // the row of each message, and its length
+  std::string text;
+  for (auto const& one : result_.bad) {
+    places.insert(places.end(), {one.row, static_cast<index_t>(one.message.size())});
+    text += one.message;
+  }
+  places = train::gather<index_t>(ranks_, places);
+  auto const all = train::gather<char>(ranks_, text);
+  result_.bad.clear();
+  std::size_t begin = 0;
+  for (std::size_t i = 0; i + 1 < places.size(); i += 2) {
+    auto const end = begin + to_size(places[i + 1]);
+    result_.bad.push_back({places[i], std::string(all.data() + begin, all.data() + end)});
+    begin = end;
+  }
+  std::ranges::stable_sort(result_.bad, {}, &embed::bad_image::row);
 }
 
 MQL4GREC_DEFINITION std::vector<std::vector<index_t>> section_texts::batches(index_t batch_tokens) const {

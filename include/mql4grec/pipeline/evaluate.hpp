@@ -2,6 +2,12 @@
 // Evaluation over the whole catalog. For each user, the model is queried with the history in every modality; the lists
 // are fused, and the place of the held-out item is measured. Metrics on sequences and on items differ where several
 // items share a sequence. With a split by time, targets that nobody has interacted with before are measured apart.
+//
+// Several ranks share the searches out, in whole micro-batches of users. Every rank gets all lists and measures them,
+// so that the result has the same bits for any number of ranks:
+//
+//     users         0 … 23    24 … 47    48 … 59              rank 0, 1, 2: the lists of 0 … 59, in order
+//     searched by   rank 0    rank 1     rank 2    ─ gather ►
 #include <algorithm>
 #include <chrono>
 #include <functional>
@@ -12,11 +18,14 @@
 #include <vector>
 
 #include "mql4grec/catalog/split.hpp"
+#include "mql4grec/core/checksum.hpp"
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/metrics/ranking_metrics.hpp"
 #include "mql4grec/metrics/report.hpp"
 #include "mql4grec/metrics/save.hpp"
+#include "mql4grec/pipeline/dataset.hpp"
 #include "mql4grec/pipeline/fill_in.hpp"
+#include "mql4grec/pipeline/shared_search.hpp"
 #include "mql4grec/rank/calibration.hpp"
 #include "mql4grec/rank/from_beams.hpp"
 #include "mql4grec/rank/fusion.hpp"
@@ -25,6 +34,7 @@
 #include "mql4grec/seq2seq/decoding.hpp"
 #include "mql4grec/tasks/dataset.hpp"
 #include "mql4grec/tasks/model_tasks.hpp"
+#include "mql4grec/train/run.hpp"
 
 namespace mql4grec::pipeline {
 
@@ -43,8 +53,11 @@ struct evaluation_options {
   bool fill_in = false;
   /// Also collect the outcomes of so many items of each fused list; see evaluation::outcomes.
   index_t outcomes = 0;
-  /// Called first with 0, then while users are searched. A user is done when all modalities are.
+  /// Called first with 0, then while users are searched. A user is done when all modalities are. With several ranks,
+  /// each estimates the users of all by the share of its own that is done.
   std::function<void(index_t done, index_t users)> progress = [](index_t, index_t) {};
+  /// Share the users out. All call with the same model, data and options, and all get the result.
+  train::host_communicator ranks = {};
 };
 
 /// The lists of one user.
@@ -78,6 +91,7 @@ struct evaluated_data {
   tasks::dataset const& data;
   evaluation_options const& options;
   std::vector<user_id> users;
+  row_range own;                                          // those that this rank searches
   std::span<language::token_table const> history_tokens;  // with generated ones, or those of `data`
 };
 
@@ -113,7 +127,12 @@ search::beams search_drafted(B& backend, seq2seq::frozen_t5<B, T> const& model, 
                              {.options = data.options.search, .progress = progress, .allow = allow});
 }
 
-/// Searches a modality for the histories of all users. Finds nothing if the dataset or the model lacks the modality.
+/// Throws error on every rank if they don't evaluate the same model on the same data with the same options.
+/// `parameters`: a checksum of the model's.
+void check_ranks(evaluated_data const& from, train::run_ranks const& ranks, std::uint64_t parameters);
+
+/// Searches a modality for the histories of all users, with the other ranks. Finds nothing if the dataset or the model
+/// lacks the modality.
 template <class B, class T, class Progress>
 modality_search search_modality(B& backend, seq2seq::frozen_t5<B, T> const& model, evaluated_data const& from,
                                 language::modality kind, Progress&& progress) {
@@ -128,7 +147,7 @@ modality_search search_modality(B& backend, seq2seq::frozen_t5<B, T> const& mode
   auto const& task = from.model.tasks.query(kind);
   expects(task.to() == kind, "the query of ", language::name_of(kind), " predicts ", language::name_of(task.to()));
   tasks::batch queries;
-  for (auto const user : from.users) {
+  for (auto const user : std::span(from.users).subspan(to_size(from.own.first), to_size(from.own.count))) {
     auto const history = catalog::history(from.data.interactions, user, from.options.part);
     from.model.begin_query(queries);
     task.write_query(catalog::window_before(history, std::ssize(history), from.options.max_history),
@@ -140,6 +159,8 @@ modality_search search_modality(B& backend, seq2seq::frozen_t5<B, T> const& mode
   out.found =
       search::beam_search(backend, model, out.trie, queries, {.options = from.options.search, .progress = share(0)});
   if (drafts) out.drafted = search_drafted(backend, model, queries, out, from, share(queries.size()));
+  out.found = gather(from.options.ranks, std::move(out.found));
+  if (drafts) out.drafted = gather(from.options.ranks, std::move(out.drafted));
   return out;
 }
 
@@ -186,7 +207,7 @@ evaluation evaluate_lists(evaluated_data const& from, std::vector<modality_searc
 
 /// Evaluates a model on a dataset: one search per user and modality of the dataset. The model must not have been
 /// trained on more than the split of data.interactions allows. Throws error if `tasks` has no query for a modality in
-/// which items have sequences, and for options out of range.
+/// which items have sequences, for options out of range, and on all ranks if their arguments differ.
 template <class B, class T>
 [[nodiscard]] evaluation evaluate(B& backend, seq2seq::frozen_t5<B, T> const& model, tasks::model_tasks const& tasks,
                                   tasks::dataset const& data, evaluation_options const& options = {}) {
@@ -194,22 +215,30 @@ template <class B, class T>
                               .data = data,
                               .options = options,
                               .users = catalog::evaluated_users(data.interactions, options.part),
+                              .own = {},
                               .history_tokens = data.tokens};
   from.users.resize(std::min(from.users.size(), to_size(std::max<index_t>(0, options.users))));
   auto const n = std::ssize(from.users), modalities = std::ssize(data.tokens);
+  auto const& ranks = options.ranks;
+  from.own = detail::own_queries(ranks, n, options.search);
+  if (ranks.world_size() > 1) {
+    host_copy<T, typename B::memory_space> const parameters(backend, model.model().parameters());
+    detail::check_ranks(from, train::ranks_of(backend, ranks), checksum(std::as_bytes(as_span(parameters.view_all()))));
+  }
   auto const started = std::chrono::steady_clock::now();
   if (options.fill_in) detail::expect_alignment(tasks);  // before anything is reported
   options.progress(0, n);
   std::vector<language::token_table> filled;
   if (options.fill_in) {
-    filled =
-        fill_in_language(backend, model, tasks, data.tokens, {.items = catalog::interacted_items(data.interactions)});
+    filled = fill_in_language(backend, model, tasks, data.tokens,
+                              {.items = catalog::interacted_items(data.interactions), .progress = {}, .ranks = ranks});
     from.history_tokens = filled;
   }
   std::vector<detail::modality_search> searches;
   for (index_t m = 0; m < modalities; ++m)
     searches.push_back(detail::search_modality(backend, model, from, language::modality(m), [&](index_t done) {
-      options.progress((m * n + done) / modalities, n);
+      index_t const all_done = from.own.count > 0 ? done * n / from.own.count : n;
+      options.progress((m * n + all_done) / modalities, n);
     }));
   auto out = detail::evaluate_lists(from, searches);
   out.result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <sstream>
 #include <utility>
 
 #include "mql4grec/pipeline/evaluate.hpp"
@@ -53,6 +54,21 @@ MQL4GREC_DEFINITION metrics::user_group user_evaluator::mean(std::string name) c
   for (std::size_t m = 0; m < by_modality_.size(); ++m)
     out.by_modality.push_back((*searches_)[m].trie.leaves() > 0 ? by_modality_[m].mean() : metrics::list_metrics());
   return out;
+}
+
+MQL4GREC_DEFINITION void check_ranks(evaluated_data const& from, train::run_ranks const& ranks,
+                                     std::uint64_t parameters) {
+  auto const& o = from.options;
+  auto const& how = o.search;
+  std::ostringstream options;
+  options << std::hexfloat << from.users.size() << ' ' << static_cast<int>(o.part) << ' ' << how.beams << ' '
+          << how.length_penalty << ' ' << static_cast<int>(how.normalize) << ' ' << how.score_eos << ' '
+          << how.block_rows << ' ' << o.max_history << ' ' << o.fill_in;
+  if (o.draft) options << ' ' << o.draft->sequences << ' ' << o.draft->shortest_prefix;
+  auto const text = options.str();
+  ranks.expect_equal("the model", parameters);
+  ranks.expect_equal("the dataset " + from.data.name, checksum_of(from.data));
+  ranks.expect_equal("the set of options", checksum(std::as_bytes(std::span(text))));
 }
 
 /// The result of query `q` in the released code's format; the target must have a sequence.

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "mql4grec/language/token_table.hpp"
-#include "mql4grec/search/beam_search.hpp"
+#include "mql4grec/pipeline/shared_search.hpp"
 #include "mql4grec/seq2seq/decoding.hpp"
 #include "mql4grec/tasks/model_tasks.hpp"
 
@@ -24,6 +24,7 @@ struct fill_in_options {
   std::optional<search::item_list> items = {};  ///< only these items are filled in; without a list, all
   search::beam_options search = {.beams = 5};   ///< options of the search; the best sequence counts
   std::function<void(index_t)> progress = {};   ///< receives the number of items done in one language
+  train::host_communicator ranks = {};          ///< share the items out; all call with the same arguments
 };
 
 namespace detail {
@@ -78,13 +79,15 @@ template <class B, class T>
     auto const items = detail::items_to_fill(context.table(task.from), out, options);
     search::item_trie const trie(valid);
     if (items.empty() || trie.leaves() == 0) continue;
+    auto const mine = detail::own_queries(options.ranks, std::ssize(items), options.search);
     tasks::batch queries;
-    for (auto const item : items) {
+    for (index_t i = mine.first; i < mine.first + mine.count; ++i) {
       about.begin_query(queries);
-      task.write_query(item, context, queries);
+      task.write_query(items[to_size(i)], context, queries);
     }
-    auto const found =
-        search::beam_search(backend, model, trie, queries, {.options = options.search, .progress = options.progress});
+    auto const found = detail::gather(
+        options.ranks,
+        search::beam_search(backend, model, trie, queries, {.options = options.search, .progress = options.progress}));
     language::token_table generated(task.to, valid.items(), valid.levels());
     for (std::size_t i = 0; i < items.size(); ++i)
       if (auto const leaves = found.leaves_of(static_cast<index_t>(i)); !leaves.empty())

@@ -16,6 +16,7 @@
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json_fwd.hpp"
 #include "mql4grec/core/macros.hpp"
+#include "mql4grec/pipeline/dataset.hpp"
 #include "mql4grec/pipeline/model_metadata.hpp"
 #include "mql4grec/seq2seq/checkpoint.hpp"
 #include "mql4grec/seq2seq/initialize.hpp"

@@ -60,25 +60,6 @@ MQL4GREC_DEFINITION void set_prefixes(training_data& data) {
     }
 }
 
-template <class T>
-std::uint64_t checksum_of(std::span<T const> values, std::uint64_t before) {
-  return checksum(std::as_bytes(values), before);
-}
-
-/// A checksum of what a dataset's examples are made of.
-MQL4GREC_DEFINITION std::uint64_t checksum_of(tasks::dataset const& data) {
-  auto const& users = data.interactions;
-  std::uint64_t sum = checksum_of(std::span<item_id const>(users.items), static_cast<std::uint64_t>(users.item_count));
-  sum = checksum_of(std::span<index_t const>(users.offsets), sum);
-  sum = checksum_of(std::span<std::uint8_t const>(users.is_trained), sum);
-  if (users.time) sum = checksum_of(std::span<index_t const>(users.time->known), sum);
-  for (auto const& table : data.tokens) {
-    sum = checksum_of(table.present(), sum);
-    sum = checksum_of(table.tokens(), sum);
-  }
-  return sum;
-}
-
 MQL4GREC_DEFINITION void check_ranks(train::run_ranks const& ranks, run_options const& options,
                                      train::run_description const& about, tasks::replayed_set const& examples) {
   if (!ranks.all_reduce) return;

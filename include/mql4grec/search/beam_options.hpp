@@ -1,5 +1,6 @@
 #pragma once
 // The options of a beam search.
+#include <algorithm>
 #include <cmath>
 
 #include "mql4grec/core/error.hpp"
@@ -28,6 +29,11 @@ struct beam_options {
 
   bool operator==(beam_options const&) const = default;
 };
+
+/// The number of queries that a worker computes at once: a micro-batch.
+[[nodiscard]] inline index_t queries_at_once(beam_options const& o) {
+  return std::max<index_t>(1, o.block_rows / o.beams);
+}
 
 /// Throws error for options out of range.
 inline void validate(beam_options const& o) {

@@ -110,8 +110,7 @@ template <class B, class Model>
                                 observed_beam_search const& observed) {
   auto const& options = observed.options;
   validate(options);
-  index_t const block = std::max<index_t>(1, options.block_rows / options.beams),
-                blocks = (queries.size() + block - 1) / block;
+  index_t const block = queries_at_once(options), blocks = (queries.size() + block - 1) / block;
   std::vector<beams> results(to_size(blocks));
   std::atomic<index_t> next{0}, done{0};
   for_each_worker(backend, [&](B& worker, index_t number) {

@@ -62,19 +62,27 @@ struct single_process {
   }
 };
 
+namespace detail {
+template <class AllReduce>
+void expect_equal(index_t rank, index_t ranks, std::string const& what, std::uint64_t value,
+                  AllReduce const& all_reduce) {
+  if (ranks == 1) return;
+  std::vector<double> halves(to_size(2 * ranks), 0);  // a double has room for 53 bits
+  halves[to_size(2 * rank)] = static_cast<double>(value >> 32);
+  halves[to_size(2 * rank + 1)] = static_cast<double>(value & 0xffffffffu);
+  all_reduce(std::span<double>(halves));
+  for (index_t r = 1; r < ranks; ++r)
+    expects(halves[to_size(2 * r)] == halves[0] && halves[to_size(2 * r + 1)] == halves[1], "rank ", r, ": ", what,
+            " is not the same as on rank 0");
+}
+}  // namespace detail
+
 /// Throws error on every rank if a value differs between ranks. The message contains `what` and the first rank whose
 /// value isn't rank 0's. For checksums of what must be equal, such as files.
 template <class Comm, Backend B>
 void expect_equal(Comm& communicator, B& b, std::string const& what, std::uint64_t value) {
-  index_t const ranks = communicator.world_size();
-  if (ranks == 1) return;
-  std::vector<double> halves(to_size(2 * ranks), 0);  // a double has room for 53 bits
-  halves[to_size(2 * communicator.rank())] = static_cast<double>(value >> 32);
-  halves[to_size(2 * communicator.rank() + 1)] = static_cast<double>(value & 0xffffffffu);
-  communicator.all_reduce(b, std::span<double>(halves));
-  for (index_t r = 1; r < ranks; ++r)
-    expects(halves[to_size(2 * r)] == halves[0] && halves[to_size(2 * r + 1)] == halves[1], "rank ", r, ": ", what,
-            " is not the same as on rank 0");
+  detail::expect_equal(communicator.rank(), communicator.world_size(), what, value,
+                       [&](std::span<double> numbers) { communicator.all_reduce(b, numbers); });
 }
 
 }  // namespace mql4grec::train

@@ -100,6 +100,21 @@ class host_communicator {
   void all_reduce(B&, std::span<double> numbers) const {
     if (connection_) connection_->all_reduce(values_of(view_of(numbers)));
   }
+  /// The same without a backend.
+  void all_reduce(std::span<double> numbers) const {
+    if (connection_) connection_->all_reduce(values_of(view_of(numbers)));
+  }
+  /// Gives every rank the parts of all. The words may hold any bytes.
+  void all_gather(std::span<double> words, std::span<index_t const> offsets) const {
+    if (connection_) connection_->all_gather(values_of(view_of(words)), offsets);
+  }
+  /// Sends a part to each rank, and receives one from each. Without a connection, nothing is copied.
+  void all_to_all(std::span<double const> sent, std::span<index_t const> offsets, std::span<double> received,
+                  std::span<index_t const> received_offsets) const {
+    if (!connection_) return;
+    connection_->all_to_all({const_cast<double*>(sent.data()), std::ssize(sent), sizeof(double)}, offsets,
+                            values_of(view_of(received)), received_offsets);
+  }
   /// Gives every rank the parts of all.
   template <Backend B, class T>
     requires detail::SentScalar<T>
