@@ -74,7 +74,7 @@ mlp_results pass(B& b, mlp_parameters<T> const& parameters, matrix<T> const& x, 
     nn::mlp_backward<T, B>(b, mlp.layers, rows, activations, (*dx).row_block(rows.first, rows.count));
   }
   for (index_t i = 0; i < workers; ++i)
-    nn::mlp_weight_gradients<T, B>(b, {i, workers}, all_x, activations, mlp.gradients);
+    nn::mlp_weight_gradients<T, B>(b, {{i, workers}}, all_x, activations, mlp.gradients);
   mlp_results out{numbers_of(activations.last_output({0, x.rows()})), numbers_of(dx), {}, {}};
   for (auto const& gradient : mlp.weight_gradients) out.weight_gradients.push_back(numbers_of(gradient));
   for (auto const& gradient : mlp.bias_gradients) out.bias_gradients.push_back(numbers_of(gradient));
@@ -169,7 +169,7 @@ TEST_CASE_TEMPLATE("mlp: an empty gradient of the input is not computed", B, MQL
   nn::mlp_forward<float, B>(b, mlp.layers, x, rows, activations);
   fill<float>(b, activations.last_gradient(rows).flat(), 1.f);
   nn::mlp_backward<float, B>(b, mlp.layers, rows, activations, {});
-  nn::mlp_weight_gradients<float, B>(b, {0, 1}, x, activations, mlp.gradients);
+  nn::mlp_weight_gradients<float, B>(b, {{0, 1}}, x, activations, mlp.gradients);
   CHECK_CLOSE(mlp.bias_gradients.back(), constant(2, 5.f), 1e-6);
 }
 

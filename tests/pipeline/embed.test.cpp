@@ -158,7 +158,7 @@ TEST_CASE("embed_texts: any number of ranks writes the file of a single process;
                                   {.out = out,
                                    .how = how,
                                    .section = 9,
-                                   .interrupted = [&] { return rank == stopping && ++asked > 7; },
+                                   .interrupted = [&] { return rank == stopping && ++asked > 3; },
                                    .ranks = communicator});
       });
       return results;

@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 
+#include "core/temporary_directory.hpp"
 #include "mql4grec/train/threads.hpp"
 #include "support/backends.hpp"
 #include "support/check_close.hpp"
@@ -321,11 +322,12 @@ TEST_CASE("evaluate: with fill_in, histories are written with generated tokens, 
 
 TEST_CASE("evaluate: any number of ranks gives the lists and metrics of a single process") {
   auto from = small_dataset();
-  auto const count = to_size(from.interactions.offsets.back());
-  std::vector<double> times(count);  // the later items of every other user are new
-  for (std::size_t i = 0; i < count; ++i) times[i] = static_cast<double>(i % 5);
+  std::vector<double> times;  // items that only later interactions have are new
+  for (index_t u = 0; u < from.interactions.users(); ++u)
+    for (index_t i = 0; i < std::ssize(from.interactions.of(user_id(u))); ++i)
+      times.push_back(u < 12 && i < 2 ? 0 : 100);
   auto by_time = from;
-  catalog::split_by_time(by_time.interactions, times, 3);
+  catalog::split_by_time(by_time.interactions, times, 50);
   pipeline::evaluation_options const plain{.search = {.beams = 5, .block_rows = 10}, .outcomes = 3},
       drafted{.search = {.beams = 4, .block_rows = 4}, .draft = search::draft_options{}, .fill_in = true},
       few{.search = {.block_rows = 1}, .users = 2};  // fewer users than ranks

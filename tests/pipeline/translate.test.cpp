@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cstring>
 #include <set>
 
 #include "core/temporary_directory.hpp"
@@ -11,6 +12,7 @@
 #include "mql4grec/pipeline/place_sequence.hpp"
 #include "mql4grec/pipeline/quantizer.hpp"
 #include "mql4grec/quantize/collisions/place_item.hpp"
+#include "mql4grec/train/threads.hpp"
 #include "support/tensors.hpp"
 
 using namespace mql4grec;
@@ -111,6 +113,148 @@ TEST_CASE("read_index: reads what write_index has written, and refuses what the 
   CHECK_THROWS_AS(read({.kind = language::modality::text, .sizes = {3, 5}, .items = 4}), file_error);
   CHECK_THROWS_AS(read({.kind = language::modality::image, .sizes = {3, 4}, .items = 4}), file_error);
   CHECK_THROWS_AS(read({.kind = language::modality::image, .sizes = {3, 5, 2}, .items = 4}), file_error);
+}
+
+namespace {
+/// The bytes of a file that aren't times: of a state, all but its header.
+std::string timeless(std::filesystem::path const& path) {
+  auto const all = read_file(path);
+  if (path.filename() != "training.safetensors") return all;
+  std::uint64_t header = 0;
+  std::memcpy(&header, all.data(), sizeof(header));
+  return all.substr(sizeof(header) + header);
+}
+
+/// Items around a few centres, so that codes are idle and are revived.
+struct shared_training {
+  host_array<float, 2> rows = catalog::make_synthetic_dataset({.items = 150, .users = 1}, 0).features[0];
+
+  pipeline::quantizer_run run_in(std::filesystem::path const& out) const {
+    return {.out = out,
+            .model = {.hidden = {16}, .latent_width = 4, .codes = {8, 8, 8}},
+            .options = {.training = {.learning_rate = 1e-2,
+                                     .epsilons = {0, 0, 0.05},
+                                     .batch_size = 64,
+                                     .revive_after = 3,
+                                     .gradient_shards = 4},
+                        .epochs = 5,
+                        .autoencoder_epochs = 1,
+                        .evaluate_every = 2,
+                        .kmeans_iterations = 4,
+                        .collapse_patience = 0},
+            .resume = true};
+  }
+  /// Trains on some ranks, of which one is interrupted after so many updates.
+  std::vector<pipeline::quantizer_run_result> train(index_t ranks, pipeline::quantizer_run const& run,
+                                                    int updates = 1000) const {
+    std::vector<pipeline::quantizer_run_result> results(to_size(ranks));
+    train::run_on_threads(ranks, [&](train::host_communicator communicator) {
+      auto mine = run;
+      mine.ranks = communicator;
+      cpu::backend backend(1 + communicator.rank() % 2);
+      embed::matrix_features const features(view_of(rows));
+      int asked = 0;
+      results[to_size(communicator.rank())] = pipeline::train_quantizer(
+          backend, mine, features, embed::check_finite(features, "rows"),
+          {.interrupted = [&] { return communicator.rank() == ranks - 1 && ++asked > updates; }});
+    });
+    return results;
+  }
+};
+}  // namespace
+
+TEST_CASE("train_quantizer: any number of ranks writes the same files, and goes on with a run of another number") {
+  temporary_directory const root;
+  shared_training const with;
+  auto const whole = with.train(1, with.run_in(root / "1")).front();
+  CHECK(whole.status == train::run_status::finished);
+  auto const same = [&](std::filesystem::path const& out) {
+    for (auto const* name : {"model.safetensors", "translator.json", "training.safetensors"}) {
+      CAPTURE(name);
+      CHECK(timeless(out / name) == timeless(root / "1" / name));
+    }
+  };
+  for (index_t const ranks : {2, 3, 4}) {
+    for (auto const& result : with.train(ranks, with.run_in(root / std::to_string(ranks)))) {
+      CHECK(result.progress.best_epoch == whole.progress.best_epoch);
+      CHECK(result.progress.history.back().evaluation == whole.progress.history.back().evaluation);
+      CHECK(result.progress.history[2].revived == whole.progress.history[2].revived);
+    }
+    same(root / std::to_string(ranks));
+  }
+  for (index_t const ranks : {1, 2, 3}) {
+    auto const out = root / ("resumed-" + std::to_string(ranks));
+    for (auto const& result : with.train(4, with.run_in(out), static_cast<int>(2 + 2 * ranks)))
+      CHECK(result.status == train::run_status::interrupted);
+    CHECK(with.train(ranks, with.run_in(out)).front().status == train::run_status::finished);
+    same(out);
+  }
+  auto other = with.run_in(root / "1");
+  other.options.training.gradient_shards = 8;
+  CHECK(complaint<error>([&] {
+          return with.train(2, other);
+        }).ends_with("belongs to a run with gradient_shards = 4, but this one has 8"));
+}
+
+TEST_CASE("translate_catalog, learn_residual_kmeans: any number of ranks gives the same codes, certified together") {
+  temporary_directory const root;
+  growing_catalog catalog;
+  embed::matrix_features const features(view_of(catalog.all));
+  auto const learn = [&](std::string const& name, train::host_communicator const& ranks) {
+    cpu::backend backend(1);
+    return pipeline::learn_residual_kmeans(backend, {.out = root / name, .ranks = ranks},
+                                           {.codes = {8, 8, 8}, .rotation_rounds = 1}, features);
+  };
+  learn("1", {});
+  for (index_t const ranks : {2, 3}) {
+    auto const name = std::to_string(ranks);
+    train::run_on_threads(ranks, [&](train::host_communicator communicator) { learn(name, communicator); });
+    for (auto const* file : {"model.safetensors", "translator.json"})
+      CHECK(read_file(root / name / file) == read_file(root / "1" / file));
+  }
+  quantize::write_residual_kmeans(root / "kept", catalog.model);
+  for (auto const& policy : policies) {
+    CAPTURE(policy.index());
+    auto const first = catalog.translate(catalog.rows(0, items - later), policy);
+    auto const alone = catalog.translate(catalog.rows(0, items), policy, first.codes);
+    for (index_t const ranks : {2, 3})
+      train::run_on_threads(ranks, [&](train::host_communicator communicator) {
+        cpu::backend backend(1);
+        auto const model = quantize::read_residual_kmeans(backend, root / "kept");
+        auto const shared = pipeline::translate_catalog(
+            backend, model, features,
+            {.rows = catalog.rows(0, items), .policy = policy, .kept = first.codes, .ranks = communicator});
+        CHECK(shared.nearest == alone.nearest);
+        CHECK(shared.codes == alone.codes);
+        CHECK(shared.uniqueness == alone.uniqueness);
+        CHECK(shared.outcome == alone.outcome);
+        CHECK(shared.reconstruction_error == alone.reconstruction_error);
+      });
+  }
+}
+
+TEST_CASE("train_quantizer: ranks with other features or options are named") {
+  temporary_directory const root;
+  shared_training const with;
+  auto const complaint_of = [&](auto const& change) {
+    return complaint<error>([&] {
+      train::run_on_threads(2, [&](train::host_communicator communicator) {
+        auto rows = with.rows;
+        auto run = with.run_in(root / "run");
+        run.ranks = communicator;
+        if (communicator.rank() == 1) change(rows, run);
+        cpu::backend backend(1);
+        embed::matrix_features const features(view_of(rows));
+        (void)pipeline::train_quantizer(backend, run, features, embed::check_finite(features, "rows"));
+      });
+      return 0;
+    });
+  };
+  CHECK(complaint_of([](auto& rows, auto&) { rows(3, 0) += 1; }) ==
+        "rank 1: the set of features is not the same as on rank 0");
+  CHECK(complaint_of([](auto&, auto& run) { run.options.training.learning_rate = 1; }) ==
+        "rank 1: the set of options is not the same as on rank 0");
+  CHECK_FALSE(std::filesystem::exists(root / "run" / "training.safetensors"));
 }
 
 TEST_CASE("read_quantizer_description: reads what training has written, and refuses a damaged file") {

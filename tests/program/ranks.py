@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from encoders import write_text_encoder
+from features import translation, write_features
 from support import PROGRAM, check, check_done, files_of, main, run, training, write_dataset
 
 LAUNCH, MPIEXEC, OPTIONS = os.path.abspath(sys.argv[2]), sys.argv[3], sys.argv[4:]
@@ -243,7 +244,8 @@ def random_kills_lose_nothing():
 
 def launched(ranks, *words):
     """A command on several ranks, one thread each."""
-    return subprocess.run([MPIEXEC, *OPTIONS, "-np", str(ranks), PROGRAM, *map(str, words), "--threads", "1"], capture_output=True, text=True, timeout=120)
+    threads = [] if "--threads" in words else ["--threads", "1"]
+    return subprocess.run([MPIEXEC, *OPTIONS, "-np", str(ranks), PROGRAM, *map(str, words), *threads], capture_output=True, text=True, timeout=120)
 
 
 def evaluations_and_features_are_shared_out():
@@ -278,6 +280,31 @@ def evaluations_and_features_are_shared_out():
         Path("shared.npy").unlink()
 
 
+def translators_are_trained_together():
+    write_features("F.npy", twins=[(9, 8), (17, 8)])
+    words = lambda name, **options: translation(index=f"{name}.json", out=name, **({"gradient_shards": 4} | options))
+    check_done(run(*words("alone")))
+    for ranks in (2, 3):
+        done = check_done(launched(ranks, *words(f"ranks-{ranks}", json="-")))
+        check(json.loads(done.stdout)["files"][0]["unique"], done.stdout)
+        check(Path(f"ranks-{ranks}.json").read_bytes() == Path("alone.json").read_bytes(), f"{ranks} ranks: other tokens")
+        for name in ("model.safetensors", "translator.json"):
+            check(Path(f"ranks-{ranks}", name).read_bytes() == Path("alone", name).read_bytes(), f"{ranks} ranks: another {name}")
+        check(state_of(f"ranks-{ranks}") == state_of("alone"), f"{ranks} ranks: another state")
+    for ranks, resume in ((3, {}), (2, {"resume": True})):
+        check_done(launched(ranks, *words("stopped", max_seconds=0.001 if ranks == 3 else 1000, **resume)))
+    check(Path("stopped/model.safetensors").read_bytes() == Path("alone/model.safetensors").read_bytes(), "resumed by fewer ranks")
+    added = ["translate", "--embeddings", "F.npy", "--modality", "text", "--model", "alone", "--out-index"]
+    check_done(run(*added, "new.json"))
+    check_done(launched(2, *added, "shared.json"))
+    check(Path("shared.json").read_bytes() == Path("new.json").read_bytes(), "another index of a translator that exists")
+    Path("other").mkdir()
+    write_features("other/F.npy", seed=9)
+    both = [MPIEXEC, *OPTIONS, "-np", "1", PROGRAM, *map(str, words("bad")), ":", "-np", "1", PROGRAM, *(str(word).replace("F.npy", "other/F.npy") for word in words("bad"))]
+    done = subprocess.run(both, capture_output=True, text=True, timeout=60)
+    check(done.returncode == 1 and [line for line in lines_of(done.stderr) if "rank 1: the set of features" in line], done.stderr)
+
+
 def errors_are_one_line():
     write_dataset(Path("Other/Tiny"), seed=5)
     # the last rank has other data, other options, no data at all
@@ -303,7 +330,7 @@ def errors_are_one_line():
         lines = lines_of(done.stderr)
         check(done.returncode == 1 and len(lines) == 1 and part in lines[0], "expected one line:", done.stderr)
     done = subprocess.run([MPIEXEC, *OPTIONS, "-np", "2", PROGRAM, "recommend", "--dataset", "Tiny", "--model", "start"], capture_output=True, text=True, timeout=120)
-    check(done.returncode == 2 and len(lines_of(done.stderr)) == 1 and "only embed, pretrain" in done.stderr, done.stderr)
+    check(done.returncode == 2 and len(lines_of(done.stderr)) == 1 and "only embed, translate" in done.stderr, done.stderr)
 
 
 def a_full_disk_of_rank_0_ends_all():
@@ -316,4 +343,4 @@ def a_full_disk_of_rank_0_ends_all():
     check_same("out")
 
 
-main([same_bytes_as_one_process, pretraining_too, evaluations_and_features_are_shared_out, a_signal_on_any_rank_stops_all, a_killed_rank_ends_all_and_the_state_goes_on, the_launcher_starts_again, a_stopped_rank_ends_all_in_time, a_delayed_rank_is_waited_for, random_kills_lose_nothing, errors_are_one_line, a_full_disk_of_rank_0_ends_all])
+main([same_bytes_as_one_process, pretraining_too, evaluations_and_features_are_shared_out, translators_are_trained_together, a_signal_on_any_rank_stops_all, a_killed_rank_ends_all_and_the_state_goes_on, the_launcher_starts_again, a_stopped_rank_ends_all_in_time, a_delayed_rank_is_waited_for, random_kills_lose_nothing, errors_are_one_line, a_full_disk_of_rank_0_ends_all])

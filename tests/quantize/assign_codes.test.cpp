@@ -5,6 +5,7 @@
 #include "core/temporary_directory.hpp"
 #include "mql4grec/embed/npy_features.hpp"
 #include "mql4grec/quantize/residual_kmeans/residual_kmeans.hpp"
+#include "mql4grec/train/threads.hpp"
 #include "support/backends.hpp"
 #include "support/check_close.hpp"
 
@@ -60,6 +61,24 @@ TEST_CASE_TEMPLATE("assign_codes: blocks have the codes of the reference", B, MQ
     CHECK_CLOSE(actual.reconstruction_error, expected.reconstruction_error, 1e-6);
     CHECK(actual.quantization_error > 0);
     CHECK(assigned<B>(features, false).reconstruction_error == 0);
+  }
+}
+
+TEST_CASE("assign_codes: several ranks share the rows, and get the codes and errors of one") {
+  for (index_t const rows : {3, 5000}) {  // fewer blocks than ranks, and five
+    auto const all = whole_numbers(rows, 3, 1);
+    embed::matrix_features const features(all);
+    auto const whole = assigned<cpu::backend>(features);
+    for (index_t const ranks : {1, 2, 3, 4})
+      train::run_on_threads(ranks, [&](train::host_communicator communicator) {
+        cpu::backend b(1 + communicator.rank() % 2);
+        auto const model = whole_model(b);
+        auto shared = quantize::assign_codes(b, model, features, {.ranks = communicator});
+        CHECK(shared.reconstruction_error == whole.reconstruction_error);
+        CHECK(shared.quantization_error == whole.quantization_error);
+        quantize::gather_codes(communicator, shared.codes);
+        CHECK(shared.codes == whole.codes);
+      });
   }
 }
 

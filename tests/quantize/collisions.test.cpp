@@ -10,6 +10,7 @@
 #include "mql4grec/quantize/collisions/reallocate.hpp"
 #include "mql4grec/quantize/collisions/suffix.hpp"
 #include "mql4grec/quantize/collisions/uniqueness_report.hpp"
+#include "mql4grec/train/threads.hpp"
 #include "support/backends.hpp"
 #include "support/check_close.hpp"
 
@@ -545,6 +546,27 @@ TEST_CASE("uniqueness_report: counts the sequences and lists items that share on
   table.remove(item(4));
   CHECK(quantize::check_uniqueness(table).summary() ==
         "2 items with 2 different sequences, 3 items without one: each has its own");
+}
+
+TEST_CASE("uniqueness_report: several ranks, each with some of the items, find what one finds in the whole table") {
+  random_stream random(3, 0);
+  for (index_t const codes : {1, 3, 40}) {  // all items share a sequence; many do; few or none do
+    quantize::code_table table(90, {codes, codes});
+    for (int i = 0; i < 90; ++i)
+      if (i % 7 != 3) table.set(item(i), sequence{code_t(random.below(codes)), code_t(random.below(codes))});
+    auto const whole = quantize::check_uniqueness(table);
+    CHECK_CLOSE(whole.collision_rate(), quantize::collision_rate(table), 0);
+    for (index_t const ranks : {1, 2, 3, 5})
+      train::run_on_threads(ranks, [&](train::host_communicator communicator) {
+        auto own = table;
+        for (int i = 0; i < 90; ++i)
+          if ((i * i + i / 9) % ranks != communicator.rank()) own.remove(item(i));
+        CHECK(quantize::check_uniqueness(own, communicator) == whole);
+      });
+  }
+  quantize::code_table const empty(4, {3});
+  train::run_on_threads(
+      3, [&](train::host_communicator ranks) { CHECK(quantize::check_uniqueness(empty, ranks).missing == 4); });
 }
 
 TEST_CASE("capacity: the expectation before training equals the formula for uniform choice") {

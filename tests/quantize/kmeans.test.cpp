@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "mql4grec/train/threads.hpp"
 #include "support/backends.hpp"
 #include "support/check_close.hpp"
 
@@ -85,6 +86,35 @@ TEST_CASE("kmeans: any number of workers gives the same bits") {
     CHECK(run(b, rows, 19, {.iterations = 5}, vectors) == single_worker);
     CHECK(vectors == expected);
   }
+}
+
+TEST_CASE("kmeans: any number of ranks gives the same bits") {
+  auto rows = random_normal<float>({3500, 7}, 1);    // four blocks
+  std::vector<float> expected, start(19 * 7, 50.f);  // all vectors but one begin without rows
+  cpu::backend one;
+  auto const whole = run(one, rows, 19, {.iterations = 5}, expected);
+  auto refined = start;
+  auto const better = refine(one, rows, 19, {.iterations = 3}, refined);
+  REQUIRE(better.repaired > 0);
+  for (index_t const ranks : {1, 2, 3, 6})
+    train::run_on_threads(ranks, [&](train::host_communicator communicator) {
+      cpu::backend b(1 + communicator.rank() % 2);
+      auto found = poisoned<float>(b, {19, 7});
+      CHECK(quantize::kmeans(b, in_matrix<cpu::backend, float>(on(b, rows)), {.iterations = 5}, *found, communicator) ==
+            whole);
+      CHECK(fetched(found).values == expected);
+      auto moved = on(b, matrix<float>({19, 7}, start));
+      CHECK(quantize::refine_kmeans(b, in_matrix<cpu::backend, float>(on(b, rows)), {.iterations = 3}, *moved,
+                                    communicator) == better);
+      CHECK(fetched(moved).values == refined);
+    });
+  rows.values[7 * 2500] = NAN;
+  auto const complain = [&](train::host_communicator const& communicator) {
+    cpu::backend b;
+    auto found = poisoned<float>(b, {4, 7});
+    (void)quantize::kmeans(b, in_matrix<cpu::backend, float>(on(b, rows)), {}, *found, communicator);
+  };
+  CHECK_THROWS_WITH_AS(train::run_on_threads(2, complain), "k-means: row 2500 holds a number that isn't finite", error);
 }
 
 TEST_CASE("kmeans: fewer distinct rows than codes are no error") {

@@ -2,6 +2,7 @@
 
 #include "mql4grec/quantize/rq_vae/pass.hpp"
 #include "mql4grec/quantize/rq_vae/trainer.hpp"
+#include "mql4grec/train/threads.hpp"
 #include "support/backends.hpp"
 #include "support/check_close.hpp"
 #include "support/gradient.hpp"
@@ -145,6 +146,69 @@ TEST_CASE("RQ-VAE training: the same seed and number of workers give the same bi
     return std::vector<float>(model.parameters().data, model.parameters().data + model.parameters().size());
   };
   CHECK(run() == run());
+}
+
+TEST_CASE_TEMPLATE("RQ-VAE training: shards have the losses and the gradient of a batch as a whole", B,
+                   MQL4GREC_TEST_BACKENDS) {
+  for (auto const mode : {quantize::quantize_mode::quantize, quantize::quantize_mode::bypass})
+    for (index_t const shards : {1, 3, 12}) {  // some of twelve have no rows
+      B b;
+      auto model = random_model<double>(b, small());
+      auto options = plain(9);
+      options.epsilons = {0, 0, 0.05};
+      quantize::rq_vae_trainer whole(b, model, options);
+      options.gradient_shards = shards;
+      quantize::rq_vae_trainer shared(b, model, options);
+      auto const x = on(b, random_normal({9, 7}, 5));
+      auto const expected = whole.losses_and_gradient(x, mode), actual = shared.losses_and_gradient(x, mode);
+      CHECK_CLOSE(actual.reconstruction, expected.reconstruction, 1e-12);
+      CHECK_CLOSE(actual.quantization, expected.quantization, 1e-12);
+      CHECK_CLOSE(shared.gradient(), whole.gradient(), 1e-12);
+    }
+}
+
+namespace {
+struct shared_result {
+  std::vector<float> parameters;
+  std::vector<double> losses;
+  std::vector<std::vector<std::int32_t>> idle;
+  bool operator==(shared_result const&) const = default;
+};
+}  // namespace
+
+TEST_CASE("RQ-VAE training: with shards, any number of ranks and of workers gives the same bits") {
+  auto const trained = [](index_t workers, train::host_communicator const& ranks, bool own_rows_only) {
+    cpu::backend b(workers);
+    auto model = random_model<float>(b, small());
+    quantize::rq_vae_trainer trainer(
+        b, model,
+        {.learning_rate = 1e-2, .epsilons = {0, 0, 0.05}, .batch_size = 40, .revive_after = 2, .gradient_shards = 6},
+        ranks);
+    shared_result out;
+    index_t revived = 0;
+    for (index_t i = 0; i < 12; ++i) {
+      auto const x = random_normal<float>({i % 3 == 2 ? 5 : 40, 7}, 5 + static_cast<std::uint64_t>(i));
+      in_matrix<cpu::backend, float> const all = x;
+      auto const own = trainer.own_rows(x.rows());
+      auto const mode = i < 2 ? quantize::quantize_mode::bypass : quantize::quantize_mode::quantize;
+      auto const losses =
+          own_rows_only ? trainer.step(all.row_block(own.first, own.count), mode, x.rows()) : trainer.step(all, mode);
+      out.losses.insert(out.losses.end(), {losses.reconstruction, losses.quantization, losses.total});
+      revived += losses.revived;
+    }
+    CHECK(revived > 0);
+    out.parameters.assign(model.parameters().data, model.parameters().data + model.parameters().size());
+    out.idle = trainer.idle();
+    return out;
+  };
+  auto const alone = trained(1, {}, false);
+  CHECK(trained(3, {}, false) == alone);
+  for (index_t const ranks : {1, 2, 3, 4, 6})
+    train::run_on_threads(ranks, [&](train::host_communicator communicator) {
+      CHECK(trained(1 + communicator.rank() % 2, communicator, ranks % 2 == 0) == alone);
+    });
+  CHECK_THROWS_WITH_AS(train::run_on_threads(7, [&](auto const& ranks) { (void)trained(1, ranks, true); }),
+                       "training: 6 gradient_shards for 7 ranks, expected at least one for each", error);
 }
 
 TEST_CASE_TEMPLATE("RQ-VAE training: a code that is no row's nearest moves to the row with the highest error", B,

@@ -37,7 +37,7 @@ int print_usage_error(CLI::App const& program, CLI::ParseError const& e, char co
   return print_error(what + "; see mql4grec --help", wrong_usage);
 }
 
-constexpr std::string_view commands_on_ranks[] = {"embed", "pretrain", "finetune", "evaluate"};
+constexpr std::string_view commands_on_ranks[] = {"embed", "translate", "pretrain", "finetune", "evaluate"};
 
 /// Whether a command works on several ranks, or only answers how it is used.
 bool works_on_ranks(int argc, char** argv) {
@@ -47,8 +47,10 @@ bool works_on_ranks(int argc, char** argv) {
 
 int run(int argc, char** argv) {
   if (launch_of_this_process().ranks > 1 && !works_on_ranks(argc, argv))
-    return print_error("several ranks have been started, but only embed, pretrain, finetune and evaluate work on them",
-                       wrong_usage);
+    return print_error(
+        "several ranks have been started, but only embed, translate, pretrain, finetune and evaluate work "
+        "on them",
+        wrong_usage);
   CLI::App program("Generative recommendation in a quantitative language.", "mql4grec");
   program.set_version_flag("--version", std::string("mql4grec ") + MQL4GREC_VERSION, "print the version");
   program.require_subcommand(1);

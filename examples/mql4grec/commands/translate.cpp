@@ -3,6 +3,7 @@
 #include "commands.hpp"
 #include "mql4grec/core/json.hpp"
 #include "options.hpp"
+#include "ranks.hpp"
 #include "report/text.hpp"
 #include "translation.hpp"
 #include "warnings.hpp"
@@ -102,23 +103,25 @@ void check_options(CLI::App const& command, std::string const& quantizer) {
   if (has_model) {
     for (auto const* name :
          {"--out-model", "--quantizer", "--levels", "--codes", "--rotation", "--epochs", "--batch-size", "--lr",
-          "--seed", "--normalize", "--evaluate-every", "--max-seconds", "--resume", "--report"})
+          "--gradient-shards", "--seed", "--normalize", "--evaluate-every", "--max-seconds", "--resume", "--report"})
       if (command.get_option(name)->count() > 0)
         throw CLI::ValidationError(name, "is not an option of a translator that exists (--model)");
     return;
   }
   std::vector<char const*> others = {"--rotation"};
   if (quantizer == "residual-kmeans")
-    others = {"--epochs", "--batch-size", "--lr", "--normalize", "--evaluate-every", "--max-seconds", "--resume"};
+    others = {"--epochs",    "--batch-size",     "--lr",          "--gradient-shards",
+              "--normalize", "--evaluate-every", "--max-seconds", "--resume"};
   for (auto const* name : others)
     if (command.get_option(name)->count() > 0)
       throw CLI::ValidationError(name, "is not an option of --quantizer " + quantizer);
 }
 
-int translate_command(CLI::App const& command, translate_options& options) {
-  check_options(command, options.quantizer);
+int translate_on(rank_of_command& rank, translate_options options) {
+  bool const speaks = rank.speaks();
+  options.common = options_of(rank, options.common);
   auto const compute = open_compute(options.common);
-  check_json(options.common);
+  if (speaks) check_json(options.common);
   options.run.kind = options.kind == "image" ? language::modality::image : language::modality::text;
   options.run.model.codes.assign(static_cast<std::size_t>(options.levels), options.codes);
   options.run.normalize = options.normalize == "none" ? pipeline::normalization_of_features::none
@@ -127,7 +130,9 @@ int translate_command(CLI::App const& command, translate_options& options) {
                               .indices = paths_of(options.indices, "--out-index"),
                               .run = options.run,
                               .collisions = options.collisions,
-                              .model = options.model};
+                              .model = options.model,
+                              .ranks = rank.communicator,
+                              .on_update = [&](std::int64_t step) { rank.step = step; }};
   if (options.quantizer == "residual-kmeans")
     request.kmeans = {.codes = options.run.model.codes,
                       .clustering = {.seed = options.run.options.seed},
@@ -135,19 +140,25 @@ int translate_command(CLI::App const& command, translate_options& options) {
   expects(request.embeddings.size() == request.indices.size(), "--out-index names ",
           counted(std::ssize(request.indices), "file"), " for ", counted(std::ssize(request.embeddings), "file"),
           " of --embeddings, expected one each");
-  for (auto const& path : request.indices) check_writable(path);
-  if (!options.report.empty()) check_writable(options.report);
+  if (speaks)
+    for (auto const& path : request.indices) check_writable(path);
+  if (speaks && !options.report.empty()) check_writable(options.report);
   progress_log log({.quiet = options.common.quiet});
   warn_of_precision(*compute, log);
   auto const finished =
       options.model.empty() ? run_translation(*compute, request, log) : run_addition(*compute, request, log);
   log.clear();
   if (finished.trained.status == train::run_status::interrupted) return interrupted_by_signal;
-  if (finished.trained.status == train::run_status::out_of_time) return done;
+  if (finished.trained.status == train::run_status::out_of_time || !speaks) return done;
   put_result(options.common, as_json(request, finished.catalogs, finished.trained, finished.variance),
              as_text(request, finished.catalogs, finished.variance));
   if (!options.report.empty()) write_report(options.report, translation_report(request, finished));
   return done;
+}
+
+int translate_command(CLI::App const& command, translate_options const& options) {
+  check_options(command, options.quantizer);
+  return on_ranks([&](rank_of_command& rank) { return translate_on(rank, options); });
 }
 
 }  // namespace
@@ -194,6 +205,13 @@ void add_translate(CLI::App& program, int& status) {
       ->capture_default_str();
   command.add_option("--lr", o.run.options.training.learning_rate, "rq-vae: learning rate")
       ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command
+      .add_option(
+          "--gradient-shards", o.run.options.training.gradient_shards,
+          "rq-vae: parts of a batch whose gradients are added in a fixed order, to the same bits for any number "
+          "of ranks and threads; 0: one for each thread of each of several ranks")
+      ->check(CLI::Range(0, 1 << 16))
       ->capture_default_str();
   command.add_option("--seed", o.run.options.seed, "of parameters, order, samples and first codes")
       ->capture_default_str();

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <cmath>
 
+#include "mql4grec/train/exchange.hpp"
+#include "ranks.hpp"
 #include "report/text.hpp"
 #include "signals.hpp"
 #include "training_bar.hpp"
@@ -44,12 +46,14 @@ pipeline::quantizer_run_result learn(compute const& compute, translation_request
     log.begin();
     return interrupted();
   };
-  auto const& run = request.run;
+  auto run = request.run;
+  run.ranks = request.ranks;
   if (request.kmeans) return compute.learn_residual_kmeans(run, *request.kmeans, features, stop_requested);
   training_bar bar(log, "items", run.options.epochs, run.limits.max_seconds);
   pipeline::quantizer_run_observer const observer{
       .on_step =
           [&](auto const& p, auto const& losses, std::int64_t steps) {
+            if (request.on_update) request.on_update(p.step);
             bar.draw(p, {.seen = p.items, .steps_per_epoch = steps, .loss = fixed(losses.total, 5)});
           },
       .on_epoch =
@@ -117,7 +121,7 @@ pipeline::translated_catalog translate_file(file_quantizer const& translate, tra
   auto const started = std::chrono::steady_clock::now();
   auto const& features = file.features;
   auto const progress = [&](index_t done) {
-    leave_if_interrupted();
+    leave_if_interrupted(request.ranks);
     double const seconds =
         std::max(1e-9, std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count());
     log.bar("translating " + features.path().filename().string(),
@@ -127,7 +131,13 @@ pipeline::translated_catalog translate_file(file_quantizer const& translate, tra
   return translate(features, {.rows = std::move(file.rows),
                               .policy = pipeline::collision_policy_named(request.collisions),
                               .progress = progress,
-                              .kept = std::move(file.kept)});
+                              .kept = std::move(file.kept),
+                              .ranks = request.ranks});
+}
+
+/// Writes the index of a file.
+void write_index_of(translation_request const& request, index_t file, pipeline::translated_catalog const& catalog) {
+  if (request.ranks.rank() == 0) pipeline::write_index(request.indices[to_size(file)], catalog.codes, request.run.kind);
 }
 
 /// The files of features, in the order of the request.
@@ -195,7 +205,7 @@ finished_translation run_translation(compute const& compute, translation_request
   for (index_t f = 0; f < all.parts(); ++f) {
     out.catalogs.push_back(
         translate_file(translate, request, {.features = all.part(f), .rows = rows_of_part(all, present, f)}, log));
-    pipeline::write_index(request.indices[static_cast<std::size_t>(f)], out.catalogs.back().codes, request.run.kind);
+    write_index_of(request, f, out.catalogs.back());
   }
   return out;
 }
@@ -212,6 +222,7 @@ finished_translation run_addition(compute const& compute, translation_request& r
   std::vector<quantize::code_table> kept;  // read before anything is written
   for (index_t f = 0; f < all.parts(); ++f)
     kept.push_back(kept_codes(request, request.indices[to_size(f)], all.part(f).rows()));
+  train::wait_for_all(request.ranks);  // all have read what is extended
   auto const translate = compute.load_quantizer(
       request.kmeans ? pipeline::quantizer_kind::residual_kmeans : pipeline::quantizer_kind::rq_vae,
       request.model / "model.safetensors");
@@ -219,7 +230,7 @@ finished_translation run_addition(compute const& compute, translation_request& r
   for (index_t f = 0; f < all.parts(); ++f) {
     file_rows file{.features = all.part(f), .rows = rows_of_part(all, present, f), .kept = std::move(kept[to_size(f)])};
     out.catalogs.push_back(translate_file(translate, request, std::move(file), log));
-    pipeline::write_index(request.indices[to_size(f)], out.catalogs.back().codes, request.run.kind);
+    write_index_of(request, f, out.catalogs.back());
   }
   return out;
 }

@@ -1,6 +1,8 @@
 #pragma once
 // What the commands translate and demo share: features in files, a translator in a directory, an index per file.
+#include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,6 +20,8 @@ struct translation_request {
   std::string collisions = "reallocate";
   /// The directory of a trained translator; run and kmeans then describe that one, and nothing is trained.
   std::filesystem::path model = {};
+  train::host_communicator ranks = {};                    ///< share the work; rank 0 alone writes
+  std::function<void(std::int64_t step)> on_update = {};  ///< called after every update of an RQ-VAE
 };
 
 struct finished_translation {

@@ -106,15 +106,21 @@ void mlp_backward(B& worker, mlp_layers<B, T const> layers, row_range rows, mlp_
   }
 }
 
-/// Overwrites one worker's share of the gradients of weights and biases, computed over the whole batch x (rows, in).
-/// Call it after mlp_backward() has finished for all rows.
+/// The part of the weight gradients that a worker computes.
+struct mlp_gradient_part {
+  worker_share of_weights;  ///< the rows of the weights
+  index_t first_row = 0;    ///< the row of the batch with which x begins
+};
+
+/// Overwrites one worker's share of the gradients of weights and biases, computed over some consecutive rows x (rows,
+/// in) of a batch, for instance all of them. Call it after mlp_backward() has finished for these rows.
 template <class T, class B>
-void mlp_weight_gradients(B& worker, worker_share share, in_matrix<B, T> x, mlp_activations<B, T>& activations,
+void mlp_weight_gradients(B& worker, mlp_gradient_part part, in_matrix<B, T> x, mlp_activations<B, T>& activations,
                           mlp_layers<B, T> gradients) {
   constexpr index_t together = 16;  // rows of a weight per register
-  row_range const all{0, x.rows()};
+  row_range const all{part.first_row, x.rows()};
   for (std::size_t l = 0; l < gradients.size(); ++l) {
-    auto const [first, count] = share.of_blocks(gradients[l].bias.size(), together);
+    auto const [first, count] = part.of_weights.of_blocks(gradients[l].bias.size(), together);
     if (count == 0) continue;
     auto const dy = in_matrix<B, T>(activations.gradient(l, all)).column_block(first, count);
     auto const bias = gradients[l].bias.part(first, count);

@@ -22,6 +22,7 @@
 #include "mql4grec/quantize/rq_vae/fold_scaling.hpp"
 #include "mql4grec/quantize/rq_vae/learner.hpp"
 #include "mql4grec/quantize/rq_vae/state.hpp"
+#include "mql4grec/train/exchange.hpp"
 #include "mql4grec/train/run.hpp"
 
 namespace mql4grec::pipeline {
@@ -38,6 +39,9 @@ struct quantizer_run {
   normalization_of_features normalize = normalization_of_features::standard;  ///< scaling of the features
   bool resume = false;            ///< continue the run in `out`, if there is one
   train::run_limits limits = {};  ///< time limit and interval of checkpoints
+  /// Train the quantizer together. All call with the same features and options and a backend of their own; rank 0 alone
+  /// writes, and the state knows no number of ranks.
+  train::host_communicator ranks = {};
 };
 
 /// The result of train_quantizer: progress and status.
@@ -67,6 +71,10 @@ embed::feature_scaling scaling_for(quantizer_run const& run, embed::feature_stat
 /// `run`: with the input width of the model.
 train::run_description describe(quantizer_run const& run, index_t items, embed::feature_scaling const& scaling,
                                 train::backend_settings const& backend);
+
+/// Throws error on every rank if they don't train with the same settings on the same features.
+void check_ranks(train::run_ranks const& ranks, quantizer_run const& run, train::run_description const& about,
+                 embed::feature_statistics const& seen);
 
 /// Writes translator.json of an RQ-VAE, with the last evaluation. `run`: with the input width of the model.
 void write_description(quantizer_run const& run, embed::feature_scaling const& scaling,
@@ -115,45 +123,56 @@ class quantizer_files : public train::state_files<quantize::rq_vae_trainer<B, fl
 /// Trains an RQ-VAE on all rows of the features and keeps the model with the lowest collision rate in run.out. `seen`:
 /// statistics of the features, for the scaling. Throws error if `out` contains another run, file_error if a file can't
 /// be written, and training_error if a loss isn't finite or a codebook has collapsed; in every case the files of the
-/// last good state remain.
+/// last good state remain. With run.ranks, all throw error if their arguments differ; with gradient_shards, any number
+/// of ranks gives the same bits.
 template <Backend B, embed::FeatureSource F>
 quantizer_run_result train_quantizer(B& backend, quantizer_run run, F const& features,
                                      embed::feature_statistics const& seen,
                                      quantizer_run_observer const& observer = {}) {
-  train::run_directory const directory(run.out, {.resume = run.resume});
+  auto const ranks = train::ranks_of(backend, run.ranks);
+  train::run_directory const directory(run.out, {.resume = run.resume, .ranks = ranks});
   run.model.input_width = features.width();
   quantize::rq_vae<B, float> model(backend, run.model);
   quantize::initialize(model, run.options.seed);
   auto const scaling = detail::scaling_for(run, seen);
   embed::scaled_features const scaled(features, scaling);
-  quantize::rq_vae_trainer<B, float> trainer(backend, model, run.options.training);
+  auto const about = detail::describe(run, features.rows(), scaling, train::settings_of(backend));
+  detail::check_ranks(ranks, run, about, seen);
+  quantize::rq_vae_trainer<B, float> trainer(backend, model, run.options.training, run.ranks);
   quantize::rq_vae_learner learner(trainer, scaled, run.options);
-  detail::quantizer_files files(trainer, detail::describe(run, features.rows(), scaling, train::settings_of(backend)),
-                                run, scaling);
-  return train::run(learner, files, directory, {.limits = run.limits, .observer = observer});
+  detail::quantizer_files files(trainer, about, run, scaling);
+  auto const result = train::run(learner, files, directory, {.limits = run.limits, .observer = observer});
+  train::wait_for_all(run.ranks);  // before the model is read
+  return result;
 }
 
-/// Fits residual k-means on the rows instead of an RQ-VAE, in one call that can't be resumed. Of `run`, only `out` and
-/// `kind` are used. `interrupted` is called before fitting and before writing. Throws error if `out` contains a run or
-/// if there are fewer rows than codes of a level, and file_error if the model can't be written.
+/// Fits residual k-means on the rows instead of an RQ-VAE, in one call that can't be resumed. Of `run`, only `out`,
+/// `kind` and `ranks` are used. `interrupted` is called before fitting and before writing. Throws error if `out`
+/// contains a run or if there are fewer rows than codes of a level, and file_error if the model can't be written.
 template <Backend B, embed::FeatureSource F>
 quantizer_run_result learn_residual_kmeans(
     B& backend, quantizer_run const& run, quantize::residual_kmeans_options const& options, F const& features,
     std::function<bool()> const& interrupted = [] { return false; }) {
   auto const started = std::chrono::steady_clock::now();
+  auto const& ranks = run.ranks;
   train::run_directory::expect_empty(run.out);
   for (auto const k : options.codes)  // before any file is written
     expects(std::min(features.rows(), options.sample_rows) >= k,
             "k-means: ", std::min(features.rows(), options.sample_rows), " rows for ", k,
             " codes of a level, expected at least as many rows");
-  make_directory(run.out);
-  if (interrupted()) return {.progress = {}, .status = train::run_status::interrupted};
-  auto const model = quantize::fit_residual_kmeans(backend, features, options);
-  auto const seen = quantize::evaluate_quantizer(backend, model, features);
-  if (interrupted()) return {.progress = {}, .status = train::run_status::interrupted};
-  quantize::write_residual_kmeans(run.out / "model.safetensors", model);
-  detail::write_description(
-      run, {.input_width = model.input_width(), .codes = model.books.sizes(), .rotated = model.rotated()}, seen);
+  auto const stopped = [&] { return train::sum_of_ranks(ranks, interrupted() ? 1 : 0) > 0; };
+  train::expect_equal(ranks, "the number of items", static_cast<std::uint64_t>(features.rows()));
+  if (ranks.rank() == 0) make_directory(run.out);
+  if (stopped()) return {.progress = {}, .status = train::run_status::interrupted};
+  auto const model = quantize::fit_residual_kmeans(backend, features, options, ranks);
+  auto const seen = quantize::evaluate_quantizer(backend, model, features, ranks);
+  if (stopped()) return {.progress = {}, .status = train::run_status::interrupted};
+  if (ranks.rank() == 0) {
+    quantize::write_residual_kmeans(run.out / "model.safetensors", model);
+    detail::write_description(
+        run, {.input_width = model.input_width(), .codes = model.books.sizes(), .rotated = model.rotated()}, seen);
+  }
+  train::wait_for_all(ranks);  // before the model is read
   return {.progress = {.items = features.rows(),
                        .seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count(),
                        .finished = true,

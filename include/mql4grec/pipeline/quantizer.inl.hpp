@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "mql4grec/core/checksum.hpp"
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/pipeline/quantizer.hpp"
 
@@ -48,6 +49,16 @@ MQL4GREC_DEFINITION train::run_description describe(quantizer_run const& run, in
   json conditions = quantize::run_conditions(run.options, run.model, items);
   conditions["scale"] = scaling.scale;
   return {std::make_shared<json const>(std::move(conditions)), std::make_shared<json const>(backend)};
+}
+
+MQL4GREC_DEFINITION void check_ranks(train::run_ranks const& ranks, quantizer_run const& run,
+                                     train::run_description const& about, embed::feature_statistics const& seen) {
+  if (!ranks.all_reduce) return;
+  auto const text = about.conditions->dump() + about.settings->dump() + std::to_string(run.options.epochs) +
+                    language::name_of(run.kind);
+  ranks.expect_equal("the set of features", checksum(std::as_bytes(std::span(&seen.variance, 1)),
+                                                     checksum(std::as_bytes(std::span(seen.mean)))));
+  ranks.expect_equal("the set of options", checksum(std::as_bytes(std::span(text))));
 }
 
 MQL4GREC_DEFINITION void write_description(quantizer_run const& run, embed::feature_scaling const& scaling,

@@ -2,6 +2,7 @@
 // Translates a catalog: encodes the features of every item as codes with a trained quantizer. The nearest codes come
 // first; a collision policy then gives items with equal codes different ones. Items that already have codes keep them,
 // so that a model that was trained on these codes remains valid when items are added.
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <variant>
@@ -19,6 +20,7 @@
 #include "mql4grec/quantize/collisions/reallocate.hpp"
 #include "mql4grec/quantize/collisions/suffix.hpp"
 #include "mql4grec/quantize/collisions/uniqueness_report.hpp"
+#include "mql4grec/train/exchange.hpp"
 
 namespace mql4grec::pipeline {
 
@@ -37,6 +39,9 @@ struct translation_options {
   /// The codes of items that have some already, for example from read_index(). These items keep their codes, whether or
   /// not they are in `rows`; the others get codes near their own that no item has.
   quantize::code_table kept = {};
+  /// Share the encoding and the check of the result. All call with the same model, features and options, resolve the
+  /// collisions alike, and get the result.
+  train::host_communicator ranks = {};
 };
 
 /// The codes of a catalog, and statistics about them.
@@ -62,6 +67,12 @@ void check_kept(translation_options const& options, index_t items, std::vector<i
 /// Adds the kept codes to a table, without a level that it doesn't have. Returns the number of kept items.
 index_t add_kept(quantize::code_table const& kept, quantize::code_table& table);
 
+/// A checksum of all codes.
+std::uint64_t checksum_of(quantize::code_table const& codes);
+
+/// The sequences of a rank's part of the items.
+quantize::code_table part_of(quantize::code_table const& codes, train::host_communicator const& ranks);
+
 /// Calls task(backend, codebooks) on the host, where collisions are resolved; copies the codebooks if they are in a
 /// device's memory.
 template <Backend B, quantize::Quantizer<B> M, class Task>
@@ -81,7 +92,8 @@ void with_host_codebooks(B& backend, M const& model, Task&& task) {
 }  // namespace detail
 
 /// Encodes the items `options.rows`; the others get no sequence unless they are kept. Throws error if there are more
-/// items than sequences, or if the kept codes don't fit the features and the quantizer.
+/// items than sequences, if the kept codes don't fit the features and the quantizer, and on all ranks if their results
+/// differ.
 template <Backend B, quantize::Quantizer<B> M, embed::FeatureSource F>
 [[nodiscard]] translated_catalog translate_catalog(B& backend, M const& model, F const& features,
                                                    translation_options options) {
@@ -90,7 +102,10 @@ template <Backend B, quantize::Quantizer<B> M, embed::FeatureSource F>
   detail::check_kept(options, features.rows(), quantize::code_sizes<B>(model));
   std::erase_if(rows, [&](index_t row) { return kept.has(item_id(static_cast<std::int32_t>(row))); });
   embed::selected_features const present(features, std::move(rows));
-  auto const found = quantize::assign_codes(backend, model, present, {.progress = std::move(options.progress)});
+  auto const& ranks = options.ranks;
+  auto found =
+      quantize::assign_codes(backend, model, present, {.progress = std::move(options.progress), .ranks = ranks});
+  quantize::gather_codes(ranks, found.codes);
   translated_catalog out{.nearest = detail::spread(found.codes, present.selection(), features.rows()),
                          .codes = {},
                          .reconstruction_error = found.reconstruction_error,
@@ -109,7 +124,9 @@ template <Backend B, quantize::Quantizer<B> M, embed::FeatureSource F>
                                  options.policy);
       });
   out.collisions = quantize::collision_rate(out.codes);
-  out.uniqueness = quantize::check_uniqueness(out.codes);
+  train::expect_equal(ranks, "the translated catalog", detail::checksum_of(out.codes));
+  out.uniqueness = ranks.world_size() == 1 ? quantize::check_uniqueness(out.codes)
+                                           : quantize::check_uniqueness(detail::part_of(out.codes, ranks), ranks);
   out.capacity = quantize::capacity_of(out.codes);
   return out;
 }

@@ -1,5 +1,7 @@
 #pragma once
 // Definitions of what pipeline/translate.hpp declares and isn't a template.
+#include "mql4grec/backend/contract/row_blocks.hpp"
+#include "mql4grec/core/checksum.hpp"
 #include "mql4grec/language/read.hpp"
 #include "mql4grec/language/to_tokens.hpp"
 #include "mql4grec/pipeline/translate.hpp"
@@ -31,6 +33,20 @@ MQL4GREC_DEFINITION void check_kept(translation_options const& options, index_t 
   expects(kept.items() <= items, "translate_catalog: kept codes of ", kept.items(), " items, but features of ", items);
   expects(kept.sizes() == sequence_sizes(sizes, options.policy),
           "translate_catalog: the kept codes have other levels than the quantizer and the collision policy make");
+}
+
+MQL4GREC_DEFINITION std::uint64_t checksum_of(quantize::code_table const& codes) {
+  auto const all = codes.all();
+  return checksum(std::as_bytes(as_span(all.flat())), static_cast<std::uint64_t>(codes.levels()));
+}
+
+MQL4GREC_DEFINITION quantize::code_table part_of(quantize::code_table const& codes,
+                                                 train::host_communicator const& ranks) {
+  quantize::code_table part(codes.items(), codes.sizes());
+  auto const mine = worker_share{ranks.rank(), ranks.world_size()}.of(codes.items());
+  for (index_t i = mine.first; i < mine.first + mine.count; ++i)
+    if (auto const item = item_id(static_cast<std::int32_t>(i)); codes.has(item)) part.set(item, codes.of(item));
+  return part;
 }
 
 MQL4GREC_DEFINITION index_t add_kept(quantize::code_table const& kept, quantize::code_table& table) {

@@ -10,6 +10,7 @@
 #include "mql4grec/quantize/codebook/code_table.hpp"
 #include "mql4grec/quantize/codebook/residual_quantizer.hpp"
 #include "mql4grec/quantize/feature_stream.hpp"
+#include "mql4grec/train/exchange.hpp"
 
 namespace mql4grec::quantize {
 
@@ -27,7 +28,8 @@ concept Quantizer = Backend<B> && requires(M const& model, B& worker, in_matrix<
 
 /// The codes of a catalog before collisions are resolved.
 struct assign_result {
-  code_table codes;                 ///< (items, levels): the nearest code at every level
+  /// (items, levels): the nearest code at every level; of several ranks, each has those of its own rows.
+  code_table codes;
   double reconstruction_error = 0;  ///< mean of (x̂ − x)² over all entries, decoded from quantized latents
   double quantization_error = 0;    ///< mean of (ẑ − z)² over all entries of the latents
 };
@@ -36,6 +38,7 @@ struct assign_result {
 struct assign_options {
   bool reconstruction_error = true;  ///< decode the quantized latents to compute their error; otherwise 0
   std::function<void(index_t)> progress = nullptr;  ///< receives the number of rows done, on worker 0's thread
+  train::host_communicator ranks = {};  ///< share the rows out in whole blocks; all call with the same arguments
 };
 
 namespace detail {
@@ -78,31 +81,55 @@ template <Backend B, Quantizer<B> M>
 }
 
 /// The nearest codes of all rows. Blocks are processed by whichever worker is free; the result doesn't depend on which.
-/// Throws error when the features don't have the model's input width.
+/// Throws error when the features don't have the model's input width. Several ranks get the codes of their own rows,
+/// see gather_codes(), and the errors of all.
 template <Backend B, Quantizer<B> M, embed::FeatureSource F>
 [[nodiscard]] assign_result assign_codes(B& backend, M const& model, F const& features,
                                          assign_options const& options = {}) {
   expects(features.width() == model.input_width(), "quantize: features of width ", features.width(),
           " for a quantizer of width ", model.input_width());
-  index_t const rows = features.rows(), block = detail::feature_rows_at_once<B>(features.width());
+  index_t const rows = features.rows(), block = detail::feature_rows_at_once<B>(features.width()),
+                blocks = (rows + block - 1) / block;
   assign_result out{.codes = code_table(rows, code_sizes<B>(model))};
-  std::vector<detail::block_errors> errors(to_size((rows + block - 1) / block));
+  auto const mine = worker_share{options.ranks.rank(), options.ranks.world_size()}.of(blocks);
+  index_t const begin = std::min(rows, mine.first * block), end = std::min(rows, (mine.first + mine.count) * block);
+  std::vector<double> errors(to_size(2 * blocks));  // of each block: of the features and of the latents
   std::atomic<index_t> done{0};
-  detail::for_each_feature_block(
-      backend, features, block, [&](B& worker, index_t i, index_t first, in_matrix<B, float> x) {
-        errors[to_size(i)] =
-            detail::assign_block(worker, model, x, options, out.codes.all().row_block(first, x.rows()));
-        done += x.rows();
-        if (options.progress && &worker == &backend.worker(0)) options.progress(done.load());
-      });
-  for (auto const& e : errors) {
-    out.reconstruction_error += e.reconstruction;
-    out.quantization_error += e.quantization;
+  detail::for_each_feature_block(backend, detail::feature_rows(features, {begin, end - begin}), block,
+                                 [&](B& worker, index_t i, index_t first, in_matrix<B, float> x) {
+                                   auto const of_block = detail::assign_block(
+                                       worker, model, x, options, out.codes.all().row_block(begin + first, x.rows()));
+                                   errors[to_size(2 * (mine.first + i))] = of_block.reconstruction;
+                                   errors[to_size(2 * (mine.first + i) + 1)] = of_block.quantization;
+                                   done += x.rows();
+                                   if (options.progress && &worker == &backend.worker(0)) options.progress(done.load());
+                                 });
+  options.ranks.all_reduce(std::span(errors));  // zeros of all ranks but one: exact
+  for (std::size_t i = 0; i < errors.size(); i += 2) {
+    out.reconstruction_error += errors[i];
+    out.quantization_error += errors[i + 1];
   }
   double const n = std::max(1.0, static_cast<double>(rows));
   out.reconstruction_error /= n * static_cast<double>(model.input_width());
   out.quantization_error /= n * static_cast<double>(model.latent_width());
   return out;
+}
+
+/// Gives every rank the codes of all: each item of `own` has a sequence on one rank at most.
+inline void gather_codes(train::host_communicator const& ranks, code_table& own) {
+  if (ranks.world_size() == 1) return;
+  std::vector<code_t> mine;  // an item and its codes, back to back
+  for (index_t i = 0; i < own.items(); ++i) {
+    auto const item = static_cast<std::int32_t>(i);
+    auto const codes = own.of(item_id(item));
+    if (codes.empty()) continue;
+    mine.push_back(code_t(item));
+    mine.insert(mine.end(), codes.begin(), codes.end());
+  }
+  auto const all = train::gather<code_t>(ranks, mine);
+  auto const levels = to_size(own.levels());
+  for (std::size_t i = 0; i < all.size(); i += levels + 1)
+    own.set(item_id(static_cast<std::int32_t>(index(all[i]))), std::span(all).subspan(i + 1, levels));
 }
 
 /// A LatentSource that encodes the requested items at each call. It lets collisions of a large catalog be resolved

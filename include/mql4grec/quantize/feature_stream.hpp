@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <array>
 #include <future>
+#include <span>
+#include <vector>
 
 #include "mql4grec/backend/contract/row_blocks.hpp"
 #include "mql4grec/backend/contract/transfer.hpp"
@@ -88,6 +90,26 @@ index_t feature_rows_at_once(index_t width) {
     return std::clamp<index_t>(most_bytes / (bytes * std::max<index_t>(1, width)), 1024,
                                contract::detail::rows_at_once<B>);
 }
+
+/// Some consecutive rows of features: a FeatureSource. The features must outlive it.
+template <embed::FeatureSource F>
+class feature_rows {
+ public:
+  feature_rows(F const& features, row_range rows) : features_(features), rows_(rows) {}
+
+  index_t rows() const { return rows_.count; }
+  index_t width() const { return features_.width(); }
+  void read(index_t first, host_matrix_view<float> out) const { features_.read(rows_.first + first, out); }
+  void gather(std::span<index_t const> rows, host_matrix_view<float> out) const {
+    std::vector<index_t> moved(rows.begin(), rows.end());
+    for (auto& row : moved) row += rows_.first;
+    features_.gather(moved, out);
+  }
+
+ private:
+  F const& features_;
+  row_range rows_;
+};
 
 /// Calls visit(worker, number of the block, its first row, its rows x (count, width)) for all features. On a host, each
 /// worker reads and visits the next block as it becomes free. On a device, blocks are visited one after the other.

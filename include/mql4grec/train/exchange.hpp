@@ -65,6 +65,9 @@ inline void expect_equal(host_communicator const& ranks, std::string const& what
   return static_cast<index_t>(number);
 }
 
+/// Returns when all ranks have called it.
+inline void wait_for_all(host_communicator const& ranks) { static_cast<void>(sum_of_ranks(ranks, 0)); }
+
 /// The values of all ranks, back to back in the order of the ranks.
 template <class T>
   requires std::is_trivially_copyable_v<T>

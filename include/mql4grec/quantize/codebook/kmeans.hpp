@@ -1,7 +1,7 @@
 #pragma once
 // k-means++ seeding (Arthur & Vassilvitskii, SODA 2007), followed by Lloyd's iterations. Rows are processed in blocks
 // whose size doesn't depend on the number of workers, and the sums of the blocks are added in order. So any number of
-// workers gives the same bits.
+// workers gives the same bits. Several ranks, which have the same rows, share the blocks out and exchange their sums.
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -11,6 +11,7 @@
 #include "mql4grec/backend/contract/transfer.hpp"
 #include "mql4grec/core/random.hpp"
 #include "mql4grec/quantize/codebook/assignment.hpp"
+#include "mql4grec/train/exchange.hpp"
 
 namespace mql4grec::quantize {
 
@@ -53,8 +54,9 @@ class kmeans_run {
   using space = typename B::memory_space;
 
  public:
-  kmeans_run(B& backend, in_matrix<B, float> rows, out_matrix<B, float> vectors)
+  kmeans_run(B& backend, in_matrix<B, float> rows, out_matrix<B, float> vectors, train::host_communicator const& ranks)
       : backend_(backend),
+        ranks_(ranks),
         rows_(rows),
         vectors_(vectors),
         block_(std::max<index_t>(1024, (rows.rows() + most_blocks - 1) / most_blocks)),
@@ -64,10 +66,11 @@ class kmeans_run {
 
   /// Throws error for the first row that isn't finite.
   void check_rows() {
-    std::vector<std::uint8_t> invalid(to_size(blocks_), 0);
+    std::vector<double> invalid(to_size(blocks_), 0);
     for_each_block([&](B& worker, index_t block, index_t first, index_t count) {
-      invalid[to_size(block)] = !are_finite(worker, rows_.row_block(first, count));
+      invalid[to_size(block)] = are_finite(worker, rows_.row_block(first, count)) ? 0 : 1;
     });
+    ranks_.all_reduce(std::span(invalid));
     auto const block = std::ranges::find(invalid, 1) - invalid.begin();
     for (index_t i = block * block_; block < blocks_ && i < std::min(rows_.rows(), (block + 1) * block_); ++i)
       expects(are_finite(backend_, rows_.row_block(i, 1)), "k-means: row ", i, " holds a number that isn't finite");
@@ -95,6 +98,7 @@ class kmeans_run {
                           distances);
       sums[to_size(block)] = sum<float>(worker, distances);
     });
+    ranks_.all_reduce(std::span(sums));  // zeros of all ranks but one: exact
     return std::accumulate(sums.begin(), sums.end(), 0.0) / static_cast<double>(rows_.rows());
   }
 
@@ -109,6 +113,8 @@ class kmeans_run {
                           out_matrix<B, float>(sums_of.view_all().data + block * k * w, k, w),
                           counts_of.view_all().part(block * k, k));
     });
+    gather_blocks(sums_of.view_all(), k * w);
+    gather_blocks(counts_of.view_all(), k);
     host_copy<float, space> const all_sums(sums_of.view_all()), all_counts(counts_of.view_all());
     auto const sums = all_sums.view_all(), counts = all_counts.view_all();
     std::vector<float> mean(to_size(w));
@@ -133,9 +139,34 @@ class kmeans_run {
  private:
   static constexpr index_t most_blocks = 64;
 
+  row_range blocks_of(index_t rank) const { return worker_share{rank, ranks_.world_size()}.of(blocks_); }
+  /// The number of rows before a block.
+  index_t rows_before(index_t block) const { return std::min(rows_.rows(), block * block_); }
+
+  /// Visits the blocks of this rank.
   template <class Visit>
   void for_each_block(Visit&& visit) {
-    contract::detail::for_each_row_block(backend_, rows_.rows(), block_, visit);
+    auto const mine = blocks_of(ranks_.rank());
+    index_t const begin = rows_before(mine.first), rows = rows_before(mine.first + mine.count) - begin;
+    contract::detail::for_each_row_block(backend_, rows, block_,
+                                         [&](B& worker, index_t block, index_t first, index_t count) {
+                                           visit(worker, mine.first + block, begin + first, count);
+                                         });
+  }
+  /// Gives every rank what all have computed, `entries` for each block.
+  void gather_blocks(out_vector<B, float> values, index_t entries) {
+    if (ranks_.world_size() == 1) return;
+    std::vector<index_t> offsets = {0};
+    for (index_t r = 0; r < ranks_.world_size(); ++r) offsets.push_back(offsets.back() + blocks_of(r).count * entries);
+    ranks_.all_gather(backend_, values, std::span<index_t const>(offsets));
+  }
+  /// Gives every rank the distances of all rows.
+  void gather_distances() {
+    if (ranks_.world_size() == 1) return;
+    std::vector<index_t> offsets = {0};
+    for (index_t r = 0; r < ranks_.world_size(); ++r)
+      offsets.push_back(rows_before(blocks_of(r).first + blocks_of(r).count));
+    ranks_.all_gather(backend_, distances_.view_all(), std::span<index_t const>(offsets));
   }
 
   /// Updates distances_ to the distance to the nearest of the first k + 1 vectors; returns their sum.
@@ -149,11 +180,13 @@ class kmeans_run {
       sums[to_size(block)] =
           minimum_in_place<float>(worker, distances.flat(), distances_.view_all().part(first, count));
     });
+    ranks_.all_reduce(std::span(sums));
     return std::accumulate(sums.begin(), sums.end(), 0.0);
   }
 
   /// The row at which the running sum of distances exceeds `place`.
-  index_t weighted_row(double place) const {
+  index_t weighted_row(double place) {
+    gather_distances();
     host_copy<float, space> const all(distances_.view_all());
     auto const distances = all.view_all();
     index_t last = 0;
@@ -179,6 +212,7 @@ class kmeans_run {
   /// first row comes first. Rows at distance 0 are not used. Returns the number of moved vectors.
   index_t repair(std::vector<index_t> const& empty) {
     if (empty.empty()) return 0;
+    gather_distances();
     host_copy<float, space> const all(distances_.view_all());
     auto const distances = all.view_all();
     std::vector<index_t> order(to_size(rows_.rows()));
@@ -194,6 +228,7 @@ class kmeans_run {
   }
 
   B& backend_;
+  train::host_communicator const& ranks_;
   in_matrix<B, float> rows_;
   out_matrix<B, float> vectors_;
   index_t block_, blocks_;
@@ -208,16 +243,17 @@ namespace detail {
 /// Seeds a codebook on a sample of at most 64 rows per vector. More rows hardly improve the seeds, but every seed
 /// requires a pass over all of them. The sample depends only on the seed.
 template <Backend B>
-void seed_vectors(B& backend, in_matrix<B, float> rows, std::uint64_t seed, out_matrix<B, float> vectors) {
+void seed_vectors(B& backend, in_matrix<B, float> rows, std::uint64_t seed, out_matrix<B, float> vectors,
+                  train::host_communicator const& ranks) {
   constexpr index_t rows_per_vector = 64;
   random_stream const random(seed, 0x6b6d65616e73u);
   index_t const n = rows_per_vector * vectors.rows();
-  if (rows.rows() <= n) return kmeans_run<B>(backend, rows, vectors).seed(random);
+  if (rows.rows() <= n) return kmeans_run<B>(backend, rows, vectors, ranks).seed(random);
   auto memory = backend.template allocate<float>(n * rows.columns());
   out_matrix<B, float> const sample(memory.view_all().data, n, rows.columns());
   auto const order = epoch_order(rows.rows(), seed, 0);
   for (index_t i = 0; i < n; ++i) copy<float>(backend, rows.row(order[to_size(i)]), sample.row(i));
-  kmeans_run<B>(backend, in_matrix<B, float>(sample), vectors).seed(random);
+  kmeans_run<B>(backend, in_matrix<B, float>(sample), vectors, ranks).seed(random);
 }
 
 template <class B>
@@ -233,12 +269,13 @@ void check_kmeans(in_matrix<B, float> rows, kmeans_options const& options, in_ma
 }  // namespace detail
 
 /// Improves given vectors (K, width) for rows (n, width) by Lloyd's iterations, without seeding. Throws error when
-/// there are fewer rows than vectors, when the widths differ, or when a row isn't finite.
+/// there are fewer rows than vectors, when the widths differ, or when a row isn't finite. Several ranks call this with
+/// the same rows and vectors, and all get the bits of a single one.
 template <Backend B>
 kmeans_result refine_kmeans(B& backend, in_matrix<B, float> rows, kmeans_options const& options,
-                            out_matrix<B, float> vectors) {
+                            out_matrix<B, float> vectors, train::host_communicator const& ranks = {}) {
   detail::check_kmeans<B>(rows, options, vectors);
-  detail::kmeans_run<B> run(backend, rows, vectors);
+  detail::kmeans_run<B> run(backend, rows, vectors, ranks);
   run.check_rows();
   kmeans_result result{.error = run.assign()};
   while (result.iterations < options.iterations) {
@@ -251,13 +288,14 @@ kmeans_result refine_kmeans(B& backend, in_matrix<B, float> rows, kmeans_options
 }
 
 /// Computes vectors (K, width) for rows (n, width). Throws error when there are fewer rows than vectors, when the
-/// widths differ, or when a row isn't finite. Rows may be equal; then vectors may be equal as well.
+/// widths differ, or when a row isn't finite. Rows may be equal; then vectors may be equal as well. Several ranks call
+/// this with the same rows, and all get the bits of a single one.
 template <Backend B>
-kmeans_result kmeans(B& backend, in_matrix<B, float> rows, kmeans_options const& options,
-                     out_matrix<B, float> vectors) {
+kmeans_result kmeans(B& backend, in_matrix<B, float> rows, kmeans_options const& options, out_matrix<B, float> vectors,
+                     train::host_communicator const& ranks = {}) {
   detail::check_kmeans<B>(rows, options, vectors);
-  detail::seed_vectors(backend, rows, options.seed, vectors);
-  return refine_kmeans(backend, rows, options, vectors);
+  detail::seed_vectors(backend, rows, options.seed, vectors, ranks);
+  return refine_kmeans(backend, rows, options, vectors, ranks);
 }
 
 }  // namespace mql4grec::quantize

@@ -71,6 +71,8 @@ struct keyed_item {
   sequence_key key;
   item_id item;
 };
+/// Orders items by key, then by item.
+void sort_by_key(std::vector<keyed_item>& items);
 /// All items that have a sequence, ordered by key, then by item.
 [[nodiscard]] std::vector<keyed_item> items_by_key(code_table const& table);
 

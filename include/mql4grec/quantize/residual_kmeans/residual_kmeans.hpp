@@ -97,9 +97,11 @@ class residual_kmeans_run {
 
  public:
   template <embed::FeatureSource F>
-  residual_kmeans_run(B& backend, F const& features, residual_kmeans_options const& options)
+  residual_kmeans_run(B& backend, F const& features, residual_kmeans_options const& options,
+                      train::host_communicator const& ranks)
       : backend_(backend),
         options_(options),
+        ranks_(ranks),
         n_(std::min(features.rows(), options.sample_rows)),
         w_(features.width()),
         x_(backend.template allocate<float>(n_ * w_)),
@@ -117,7 +119,7 @@ class residual_kmeans_run {
   residual_kmeans<B> learn() {
     residual_kmeans<B> best{.books = codebook_set<B, float>(backend_, options_.codes, w_), .mean = {}, .rotation = {}};
     best.error = fit(best.books, [&](auto const& rows, kmeans_options const& clustering, auto const& v) {
-      return kmeans(backend_, rows, clustering, v);
+      return kmeans(backend_, rows, clustering, v, ranks_);
     });
     for (index_t round = 0; round < options_.rotation_rounds; ++round) {
       residual_kmeans<B> next{
@@ -126,7 +128,7 @@ class residual_kmeans_run {
         copy<float>(backend_, std::as_const(best.books).vectors(l).flat(), next.books.vectors(l).flat());
       rotate(next.rotation_matrix());
       next.error = fit(next.books, [&](auto const& rows, kmeans_options const& clustering, auto const& v) {
-        return refine_kmeans(backend_, rows, clustering, v);
+        return refine_kmeans(backend_, rows, clustering, v, ranks_);
       });
       if (next.error >= best.error) break;
       best = std::move(next);
@@ -198,6 +200,7 @@ class residual_kmeans_run {
 
   B& backend_;
   residual_kmeans_options options_;
+  train::host_communicator const& ranks_;
   index_t n_, w_;
   memory x_, z_, rest_;                             // (n, w): centred rows; rotated rows, if any; residuals
   memory mean_;                                     // (w)
@@ -208,17 +211,18 @@ class residual_kmeans_run {
 
 /// Trains on a sample of the rows that depends only on the seed. Any number of workers gives the same bits. Throws
 /// error when there are fewer rows than codes of a level, when a row of the sample isn't finite, and for options out of
-/// range.
+/// range. Several ranks call this with the same features and share the clustering; all get the bits of a single one.
 template <Backend B, embed::FeatureSource F>
 [[nodiscard]] residual_kmeans<B> fit_residual_kmeans(B& backend, F const& features,
-                                                     residual_kmeans_options const& options = {}) {
+                                                     residual_kmeans_options const& options = {},
+                                                     train::host_communicator const& ranks = {}) {
   expects(options.sample_rows >= 1, "residual k-means: a sample of ", options.sample_rows,
           " rows, expected at least 1");
   expects(options.rotation_rounds >= 0, "residual k-means: ", options.rotation_rounds,
           " rounds of rotation, expected at least 0");
   expects(features.rows() >= 1 && features.width() >= 1, "residual k-means: features of ", features.rows(), " × ",
           features.width());
-  return detail::residual_kmeans_run<B>(backend, features, options).learn();
+  return detail::residual_kmeans_run<B>(backend, features, options, ranks).learn();
 }
 
 }  // namespace mql4grec::quantize

@@ -11,7 +11,7 @@
 
 #include "mql4grec/quantize/assign_codes.hpp"
 #include "mql4grec/quantize/codebook/kmeans.hpp"
-#include "mql4grec/quantize/collisions/collisions.hpp"
+#include "mql4grec/quantize/collisions/uniqueness_report.hpp"
 #include "mql4grec/quantize/rq_vae/training.hpp"
 #include "mql4grec/quantize/rq_vae/training_rows.hpp"
 #include "mql4grec/train/loop.hpp"
@@ -19,11 +19,11 @@
 namespace mql4grec::quantize {
 
 /// Initializes the codebooks by k-means on the latents of a sample of rows, level by level on the residuals of the
-/// previous level. The released code uses its first batch instead of a sample. Throws error if there are fewer rows
-/// than codes.
+/// previous level. The released code uses its first batch instead of a sample. Several ranks share the encoding and the
+/// clustering, to the bits of a single one. Throws error if there are fewer rows than codes.
 template <Backend B, embed::FeatureSource F>
 void initialize_codebooks(B& backend, rq_vae<B, float>& model, F const& features,
-                          rq_vae_training_options const& options) {
+                          rq_vae_training_options const& options, train::host_communicator const& ranks = {}) {
   auto sample = epoch_order(features.rows(), options.seed, 0);
   sample.resize(std::min(sample.size(), to_size(options.kmeans_rows)));
   index_t const n = std::ssize(sample), width = model.config().latent_width;
@@ -31,24 +31,39 @@ void initialize_codebooks(B& backend, rq_vae<B, float>& model, F const& features
   auto codes = backend.template allocate<code_t>(n);
   out_matrix<B, float> const rest(latents.view_all().data, n, width);
   fill(latents.view_all(), [&](host_vector_view<float> values) {
-    encoded_latents(backend, model, features).gather(sample, {values.data, n, width});
+    constexpr index_t block = 1024;  // ranks encode whole blocks, as encoded_latents does
+    auto const mine = worker_share{ranks.rank(), ranks.world_size()}.of((n + block - 1) / block);
+    index_t const first = std::min(n, mine.first * block),
+                  count = std::min(n, (mine.first + mine.count) * block) - first;
+    host_matrix_view<float> const own(values.data + first * width, count, width);
+    encoded_latents(backend, model, features)
+        .gather(std::span<index_t const>(sample).subspan(to_size(first), to_size(count)), own);
+    if (ranks.world_size() > 1) std::ranges::copy(train::gather<float>(ranks, as_span(own.flat())), values.data);
   });
   for (index_t l = 0; l < model.config().levels(); ++l) {
     kmeans(backend, in_matrix<B, float>(rest),
            {.iterations = options.kmeans_iterations, .seed = options.seed + static_cast<std::uint64_t>(l)},
-           model.codebook(l));
+           model.codebook(l), ranks);
     quantize_level<float>(backend, model.codebooks()[to_size(l)], nearest_assignment{}, rest, codes.view_all());
   }
 }
 
-/// Evaluates a quantizer on the whole catalog with the nearest codes.
+/// Evaluates a quantizer on the whole catalog with the nearest codes. Several ranks share the rows, and none has the
+/// codes of all: they exchange keys of sequences, and sums.
 template <Backend B, Quantizer<B> M, embed::FeatureSource F>
-[[nodiscard]] quantizer_evaluation evaluate_quantizer(B& backend, M const& model, F const& features) {
-  auto const found = assign_codes(backend, model, features);
-  return {.reconstruction_error = found.reconstruction_error,
-          .quantization_error = found.quantization_error,
-          .collision_rate = collision_rate(found.codes),
-          .usage = code_usage(found.codes)};
+[[nodiscard]] quantizer_evaluation evaluate_quantizer(B& backend, M const& model, F const& features,
+                                                      train::host_communicator const& ranks = {}) {
+  auto const found = assign_codes(backend, model, features, {.ranks = ranks});
+  quantizer_evaluation out{.reconstruction_error = found.reconstruction_error,
+                           .quantization_error = found.quantization_error,
+                           .collision_rate = check_uniqueness(found.codes, ranks).collision_rate(),
+                           .usage = {}};
+  for (auto const& own : code_counts(found.codes)) {
+    std::vector<double> sums(own.begin(), own.end());
+    ranks.all_reduce(std::span(sums));
+    out.usage.push_back(usage_of(std::vector<index_t>(sums.begin(), sums.end())));
+  }
+  return out;
 }
 
 /// Observes a training; see train::loop_observer.
@@ -137,14 +152,15 @@ class rq_vae_learner {
     auto const first_with_codes = autoencoder_epochs(options_);
     mode_ = p.epoch < first_with_codes ? quantize_mode::bypass : quantize_mode::quantize;
     if (p.epoch == first_with_codes && p.epoch_step == 0 && options_.kmeans_rows > 0)
-      initialize_codebooks(backend_, trainer_.model(), features_, options_);
+      initialize_codebooks(backend_, trainer_.model(), features_, options_, trainer_.communicator());
     order_ = epoch_order(rows_, options_.seed, static_cast<std::uint64_t>(p.epoch) + 1);
   }
 
   /// Update number p.epoch_step of the epoch.
   rq_vae_losses step(rq_vae_progress& p) {
     auto const wanted = rows_of(p.epoch_step);
-    auto const losses = trainer_.step(batches_->take(backend_, wanted, rows_of(p.epoch_step + 1)), mode_);
+    auto const losses = trainer_.step(batches_->take(backend_, own_rows(wanted), own_rows(rows_of(p.epoch_step + 1))),
+                                      mode_, std::ssize(wanted));
     p.current.add(losses, static_cast<double>(wanted.size()) / static_cast<double>(rows_));
     p.items += std::ssize(wanted);
     return losses;
@@ -155,7 +171,7 @@ class rq_vae_learner {
     p.history.emplace_back(std::exchange(p.current, {}));
     if (!is_finished(p) && (p.epoch <= autoencoder_epochs(options_) || p.epoch % options_.evaluate_every != 0))
       return false;
-    auto const found = evaluate_quantizer(backend_, trainer_.model(), features_);
+    auto const found = evaluate_quantizer(backend_, trainer_.model(), features_, trainer_.communicator());
     p.history.back().evaluation = found;
     return detail::is_better(p, found);
   }
@@ -171,6 +187,12 @@ class rq_vae_learner {
   std::span<index_t const> rows_of(std::int64_t step) const {
     index_t const first = std::min(rows_, step * batch_size());
     return std::span<index_t const>(order_).subspan(to_size(first), to_size(std::min(batch_size(), rows_ - first)));
+  }
+
+  /// The rows of a batch that this rank reads.
+  std::span<index_t const> own_rows(std::span<index_t const> batch) const {
+    auto const mine = trainer_.own_rows(std::ssize(batch));
+    return batch.subspan(to_size(mine.first), to_size(mine.count));
   }
 
   B& backend_;

@@ -88,13 +88,14 @@ class rq_vae_pass {
     nn::mlp_backward<T, B>(worker, model_.weights().encoder, rows, encoder_, {});
   }
 
-  /// Overwrites one worker's share of the weight gradients. Call it after all workers have finished
-  /// decode_and_backpropagate(); x is the whole batch.
-  void weight_gradients(B& worker, worker_share share, in_matrix<B, T> x,
+  /// Overwrites one worker's share of the weight gradients, over the rows x of the batch. Call it after
+  /// decode_and_backpropagate() has finished for these rows.
+  void weight_gradients(B& worker, nn::mlp_gradient_part part, in_matrix<B, T> x,
                         rq_vae_weights<T, typename B::memory_space> const& gradient) {
-    nn::mlp_weight_gradients<T, B>(worker, share, x, encoder_, gradient.encoder);
-    in_matrix<B, T> const quantized{quantized_.view_all().data, x.rows(), model_.config().latent_width};
-    nn::mlp_weight_gradients<T, B>(worker, share, quantized, decoder_, gradient.decoder);
+    index_t const width = model_.config().latent_width;
+    nn::mlp_weight_gradients<T, B>(worker, part, x, encoder_, gradient.encoder);
+    in_matrix<B, T> const quantized{quantized_.view_all().data + part.first_row * width, x.rows(), width};
+    nn::mlp_weight_gradients<T, B>(worker, part, quantized, decoder_, gradient.decoder);
   }
 
  private:

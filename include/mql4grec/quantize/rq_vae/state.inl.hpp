@@ -82,27 +82,29 @@ MQL4GREC_DEFINITION std::string text_of(rq_vae_progress const& p) { return json(
 
 MQL4GREC_DEFINITION json run_conditions(rq_vae_training_options const& o, rq_vae_config const& c, index_t rows) {
   auto const& t = o.training;
-  return {{"items", rows},
-          {"widths", c.widths()},
-          {"codes", c.codes},
-          {"quant_weight", c.quant_weight},
-          {"beta", c.beta},
-          {"commitment", c.commit == commitment::first_level ? "first level" : "all levels"},
-          {"autoencoder_epochs", autoencoder_epochs(o)},
-          {"batch_size", t.batch_size},
-          {"learning_rate", t.learning_rate},
-          {"beta1", t.optimizer.beta1},
-          {"beta2", t.optimizer.beta2},
-          {"epsilon", t.optimizer.epsilon},
-          {"weight_decay", t.optimizer.weight_decay},
-          {"clip_norm", t.optimizer.clip_norm},
-          {"sinkhorn_epsilons", t.epsilons},
-          {"sinkhorn_iterations", t.sinkhorn_iterations},
-          {"revive_after", t.revive_after},
-          {"evaluate_every", o.evaluate_every},
-          {"kmeans_rows", o.kmeans_rows},
-          {"kmeans_iterations", o.kmeans_iterations},
-          {"seed", o.seed}};
+  json conditions = {{"items", rows},
+                     {"widths", c.widths()},
+                     {"codes", c.codes},
+                     {"quant_weight", c.quant_weight},
+                     {"beta", c.beta},
+                     {"commitment", c.commit == commitment::first_level ? "first level" : "all levels"},
+                     {"autoencoder_epochs", autoencoder_epochs(o)},
+                     {"batch_size", t.batch_size},
+                     {"learning_rate", t.learning_rate},
+                     {"beta1", t.optimizer.beta1},
+                     {"beta2", t.optimizer.beta2},
+                     {"epsilon", t.optimizer.epsilon},
+                     {"weight_decay", t.optimizer.weight_decay},
+                     {"clip_norm", t.optimizer.clip_norm},
+                     {"sinkhorn_epsilons", t.epsilons},
+                     {"sinkhorn_iterations", t.sinkhorn_iterations},
+                     {"revive_after", t.revive_after},
+                     {"evaluate_every", o.evaluate_every},
+                     {"kmeans_rows", o.kmeans_rows},
+                     {"kmeans_iterations", o.kmeans_iterations},
+                     {"seed", o.seed}};
+  if (t.gradient_shards > 0) conditions["gradient_shards"] = t.gradient_shards;
+  return conditions;
 }
 
 }  // namespace mql4grec::quantize

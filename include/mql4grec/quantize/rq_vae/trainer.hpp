@@ -3,9 +3,19 @@
 // level (a balanced level is assigned for the whole batch at once), decodes and backpropagates. Then the workers share
 // the rows of the weight gradients. The same seed and number of workers give the same bits. Where the backend supports
 // capture, a whole step is captured and launched, and the host reads its losses at the end.
+//
+// With shards, the rows of a batch are divided into numbered ones, whose gradients are added in the order of
+// optim/gradient.hpp: the same seed and number of shards give the same bits, whichever workers of whichever ranks
+// compute them. All ranks have the latents of the whole batch, which are small, so that every rank chooses all codes,
+// balances levels and revives codes alike:
+//
+//     rank 0   encode rows of shards 0 1 ─┐ all_gather ┌─► all codes ─► decode, backpropagate 0 1 ─┐ sum of
+//     rank 1   encode rows of shards 2 3 ─┘ of latents └─► all codes ─► decode, backpropagate 2 3 ─┘ gradients
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <numeric>
+#include <optional>
 #include <tuple>
 
 #include "mql4grec/backend/contract/graph_cache.hpp"
@@ -13,6 +23,9 @@
 #include "mql4grec/quantize/codebook/residual_quantizer.hpp"
 #include "mql4grec/quantize/rq_vae/pass.hpp"
 #include "mql4grec/train/captured_update.hpp"
+#include "mql4grec/train/host_communicator.hpp"
+#include "mql4grec/train/rank_sums.hpp"
+#include "mql4grec/train/shard_gradients.hpp"
 
 namespace mql4grec::quantize {
 
@@ -26,6 +39,10 @@ struct rq_vae_trainer_options {
   index_t batch_size = 2048;     ///< rows per step
   /// The number of batches after which a code that was no row's nearest is moved to a row with a high error. 0: never.
   index_t revive_after = 10;
+  /// Parts of a batch whose gradients are added in a fixed order, so that any number of ranks and workers gives the
+  /// same bits; at least the number of ranks. 0: one for each worker of each of several ranks; a single rank then
+  /// divides the weights among its workers instead, which is faster. Shards exclude captured steps.
+  index_t gradient_shards = 0;
 
   bool operator==(rq_vae_trainer_options const&) const = default;
 };
@@ -68,11 +85,14 @@ class rq_vae_trainer {
   /// The backend.
   using backend_type = B;
 
-  /// Throws error for options out of range.
-  rq_vae_trainer(B& backend, rq_vae<B, T>& model, rq_vae_trainer_options const& options)
+  /// One object per rank. Throws error for options out of range, for fewer shards than ranks, and if the ranks have
+  /// different numbers of shards.
+  rq_vae_trainer(B& backend, rq_vae<B, T>& model, rq_vae_trainer_options const& options,
+                 train::host_communicator communicator = {})
       : backend_(backend),
         model_(model),
         options_(options),
+        communicator_(std::move(communicator)),
         moments_(backend, model.layout().size()),
         pass_(backend, model, options.batch_size),
         gradient_(backend.template allocate<T>(model.layout().size())),
@@ -91,10 +111,13 @@ class rq_vae_trainer {
     squared_residuals_ = backend.template allocate<double>(c.levels());
     for (index_t i = 0; i < backend.workers(); ++i)
       workers_.push_back(std::make_unique<worker_state>(backend.worker(i), model));
+    if (options.gradient_shards > 0 || communicator_.world_size() > 1) divide_into_shards();
   }
 
   /// The backend that the trainer uses.
   B& backend() const { return backend_; }
+  /// The ranks that train the model.
+  train::host_communicator const& communicator() const { return communicator_; }
   /// The options that the trainer was constructed with.
   rq_vae_trainer_options const& options() const { return options_; }
   /// The model that is trained.
@@ -111,18 +134,29 @@ class rq_vae_trainer {
   /// The same, const.
   std::vector<std::vector<std::int32_t>> const& idle() const { return idle_; }
 
-  /// The losses of x (n ≤ batch_size, d_in) and their gradient, without an update. Throws error when n is out of range.
-  rq_vae_losses losses_and_gradient(in_matrix<B, T> x, quantize_mode mode = quantize_mode::quantize) {
+  /// The rows of a batch that this rank computes: with several ranks, those of its shards.
+  row_range own_rows(index_t batch_rows) const {
+    if (!sums_) return {0, batch_rows};
+    auto const mine = sums_->own_shards();
+    index_t const first = rows_of_shard(mine.first, batch_rows).first;
+    return {first, rows_of_shard(mine.first + mine.count, batch_rows).first - first};
+  }
+
+  /// The losses of a batch of n ≤ batch_size rows and their gradient, without an update. x (n, d_in) is the batch; or,
+  /// with `batch_rows` = n, its own_rows(n). Throws error when n is out of range.
+  rq_vae_losses losses_and_gradient(in_matrix<B, T> x, quantize_mode mode = quantize_mode::quantize,
+                                    index_t batch_rows = 0) {
+    if (sums_) return losses_and_gradient_of_shards(x, mode, batch_rows);
     find_gradient(x, mode);
     out_vector<B, T> const whole[] = {gradient_.view_all()};
     norm_ = optim::reduce_gradients<T>(backend_, std::span<out_vector<B, T> const>(whole));
     return losses_of_batch();
   }
 
-  /// Makes one update. Throws training_error when the loss or the gradient isn't finite; parameters and moments are
-  /// unchanged then.
-  rq_vae_losses step(in_matrix<B, T> x, quantize_mode mode = quantize_mode::quantize) {
-    auto losses = update(x, mode);
+  /// Makes one update; the arguments are those of losses_and_gradient(). Throws training_error when the loss or the
+  /// gradient isn't finite; parameters and moments are unchanged then.
+  rq_vae_losses step(in_matrix<B, T> x, quantize_mode mode = quantize_mode::quantize, index_t batch_rows = 0) {
+    auto losses = sums_ ? finish_update(losses_and_gradient(x, mode, batch_rows), mode) : update(x, mode);
     if (mode == quantize_mode::quantize) losses.revived = revive();
     return losses;
   }
@@ -163,7 +197,9 @@ class rq_vae_trainer {
   }
 
   rq_vae_losses update(in_matrix<B, T> x, quantize_mode mode) {
-    auto const losses = losses_and_gradient(x, mode);
+    return finish_update(losses_and_gradient(x, mode), mode);
+  }
+  rq_vae_losses finish_update(rq_vae_losses const& losses, quantize_mode mode) {
     optim::expect_finite(moments_.step + 1, step_report{losses.total, norm_});
     optim::update<T>(backend_, options_.optimizer, {options_.learning_rate, norm_}, model_.layout(),
                      {gradient(), model_.parameters(), moments_});
@@ -188,10 +224,132 @@ class rq_vae_trainer {
     return losses;
   }
 
+  // ---- shards ----
+
+  static constexpr bool can_be_sent = train::Communicator<train::host_communicator, B, T>;
+
+  void divide_into_shards() {
+    index_t const ranks = communicator_.world_size();
+    if constexpr (!can_be_sent) expects(ranks == 1, "RQ-VAE: ", ranks, " ranks, which transfer float or double only");
+    index_t const shards = options_.gradient_shards > 0 ? options_.gradient_shards : ranks * backend_.workers();
+    sums_.emplace(shards, communicator_.rank(), ranks, model_.layout().size());
+    train::expect_equal(communicator_, backend_, "the number of gradient shards or of workers",
+                        static_cast<std::uint64_t>(shards));
+    for (index_t i = 0; i < backend_.workers(); ++i)
+      gradients_.emplace_back(backend_.worker(i), train::shards_of_worker(sums_->own_shards(), {i, backend_.workers()}),
+                              shards, model_.layout().size());
+    shard_errors_ = backend_.template allocate<T>(shards);
+    shard_residuals_ = backend_.template allocate<double>(model_.config().levels() * shards);
+  }
+  row_range rows_of_shard(index_t shard, index_t rows) const { return worker_share{shard, sums_->shards()}.of(rows); }
+  /// Calls work(worker, shard, its rows) for each of these shards that has rows.
+  template <class Work>
+  void for_each_shard(row_range shards, Work const& work) {
+    for_each_worker(backend_, [&](B& worker, index_t which) {
+      auto const mine = train::shards_of_worker(shards, {which, backend_.workers()});
+      for (index_t s = mine.first; s < mine.first + mine.count; ++s)
+        if (auto const rows = rows_of_shard(s, rows_); rows.count > 0) work(worker, s, rows);
+    });
+  }
+  /// Calls send() with what several ranks exchange.
+  template <class Send>
+  void among_ranks(Send const& send) {
+    if constexpr (can_be_sent)
+      if (communicator_.world_size() > 1) send();
+  }
+
+  rq_vae_losses losses_and_gradient_of_shards(in_matrix<B, T> x, quantize_mode mode, index_t batch_rows) {
+    rows_ = batch_rows > 0 ? batch_rows : x.rows();
+    check_rows(rows_);
+    auto const own = own_rows(rows_);
+    if (batch_rows == 0) x = x.row_block(own.first, own.count);
+    expects(x.rows() == own.count, "RQ-VAE: ", x.rows(), " rows of a batch of ", rows_, ", expected this rank's ",
+            own.count);
+    auto const part_of_x = [&](row_range rows) { return x.row_block(rows.first - own.first, rows.count); };
+    for_each_shard(sums_->own_shards(), [&](B& worker, index_t, row_range rows) {
+      pass_.encode(worker, rows, part_of_x(rows), residual_rows(0, rows));
+    });
+    gather_latents();
+    choose_codes_of_shards(mode);
+    for_each_worker(backend_, [&](B& worker, index_t which) {
+      gradients_[to_size(which)].add(worker, [&](index_t shard, out_vector<B, T> gradient) {
+        auto const rows = rows_of_shard(shard, rows_);
+        if (rows.count == 0) return;
+        backpropagate_rows(worker, rows, part_of_x(rows), shard_errors_.view_all().part(shard, 1));
+        pass_.weight_gradients(worker, {.of_weights = {0, 1}, .first_row = rows.first}, part_of_x(rows),
+                               rq_vae_windows(model_.config(), model_.layout(), gradient));
+        if (mode == quantize_mode::bypass) return;
+        sum_residuals_by_code(worker, state(which), rows);
+        add_codebook_gradient(worker, state(which), gradient);
+      });
+    });
+    add_gradients_of_shards();
+    return losses_of_shards();
+  }
+  /// Gives every rank the latents of the whole batch.
+  void gather_latents() {
+    among_ranks([&] {
+      index_t const width = model_.config().latent_width;
+      std::vector<index_t> offsets = {0};
+      for (index_t r = 1; r <= communicator_.world_size(); ++r)
+        offsets.push_back(rows_of_shard(sums_->shards() * r / communicator_.world_size(), rows_).first * width);
+      communicator_.all_gather(backend_, residual_rows(0, {0, rows_}).flat(), std::span<index_t const>(offsets));
+    });
+  }
+  /// The codes and residuals of the whole batch, on every rank.
+  void choose_codes_of_shards(quantize_mode mode) {
+    index_t const shards = sums_->shards(), levels = model_.config().levels();
+    for (index_t l = 0; l < levels; ++l) {
+      if (mode == quantize_mode::bypass)
+        fill<T>(backend_, residual_rows(l + 1, {0, rows_}).flat(), T{});  // No residual: ẑ = z.
+      else if (is_row_by_row(assignments_[to_size(l)]))
+        for_each_shard({0, shards}, [&](B& worker, index_t, row_range rows) { quantize_rows(worker, l, rows); });
+      else
+        quantize_rows(backend_, l, {0, rows_});
+    }
+    fill<double>(backend_, shard_residuals_.view_all(), 0.0);
+    for_each_shard({0, shards}, [&](B& worker, index_t shard, row_range rows) {
+      for (index_t l = 0; l < levels; ++l)
+        sum_of_squares_into<T>(worker, in_vector<B, T>(residual_rows(l + 1, rows).flat()),
+                               shard_residuals_.view_all().part(l * shards + shard, 1));
+    });
+  }
+  /// Sets gradient() to the sum of all shards' gradients, and its norm.
+  void add_gradients_of_shards() {
+    std::vector<optim::shard_sum<out_vector<B, T>>> nodes;
+    for (auto const& worker : gradients_) nodes.insert(nodes.end(), worker.nodes().begin(), worker.nodes().end());
+    optim::add_nodes<T>(backend_, sums_->shards(), nodes);
+    if (communicator_.world_size() == 1) copy<T>(backend_, nodes.front().gradient, gradient_.view_all());
+    among_ranks([&] {
+      sums_->reduce_scatter(backend_, communicator_, std::span(std::as_const(nodes)), gradient_.view_all());
+      communicator_.all_gather(backend_, gradient_.view_all(), sums_->offsets());
+    });
+    // all ranks have the whole gradient
+    auto const squares = optim::squares_of_parts<T>(backend_, gradient(), sums_->shards(), {0, sums_->shards()});
+    norm_ = std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0));
+  }
+  rq_vae_losses losses_of_shards() {
+    host_copy<T, space> const own(backend_, std::as_const(shard_errors_).view_all());
+    host_copy<double, space> const squares(backend_, std::as_const(shard_residuals_).view_all());
+    std::vector<double> errors(to_size(sums_->shards()), 0);
+    auto const mine = sums_->own_shards();
+    for (index_t s = mine.first; s < mine.first + mine.count; ++s)
+      if (rows_of_shard(s, rows_).count > 0) errors[to_size(s)] = static_cast<double>(real_part(own.view_all()(s)));
+    communicator_.all_reduce(std::span(errors));  // zeros of all ranks but one: exact
+    auto const sum = [](auto const& values) { return std::accumulate(values.begin(), values.end(), 0.0); };
+    return losses_with(sum(errors), sum(as_span(squares.view_all())));
+  }
+
+  // ---- a batch as a whole ----
+
+  void check_rows(index_t rows) const {
+    expects(rows >= 1 && rows <= options_.batch_size, "RQ-VAE: a batch of ", rows, " rows, expected 1 to ",
+            options_.batch_size);
+  }
+
   /// The device's part of losses_and_gradient().
   void find_gradient(in_matrix<B, T> x, quantize_mode mode) {
-    expects(x.rows() >= 1 && x.rows() <= options_.batch_size, "RQ-VAE: a batch of ", x.rows(), " rows, expected 1 to ",
-            options_.batch_size);
+    check_rows(x.rows());
     rows_ = x.rows();
     for_each_worker(backend_, [&](B& worker, index_t which) {
       auto const mine = rows_of(which);
@@ -207,22 +365,22 @@ class rq_vae_trainer {
   }
 
   void choose_codes() {
-    auto const codebooks = model_.codebooks();
-    for (index_t l = 0; l < model_.config().levels(); ++l) {
-      auto const one = [&](B& worker, row_range rows) {
-        auto const rest = residual_rows(l + 1, rows);
-        copy<T>(worker, residual_rows(l, rows).flat(), rest.flat());
-        std::visit(
-            [&](auto const& policy) {
-              quantize_level<T>(worker, codebooks[to_size(l)], policy, rest, code_rows(l, rows));
-            },
-            assignments_[to_size(l)]);
-      };
+    for (index_t l = 0; l < model_.config().levels(); ++l)
       if (is_row_by_row(assignments_[to_size(l)]))
-        for_each_worker(backend_, [&](B& worker, index_t which) { one(worker, rows_of(which)); });
+        for_each_worker(backend_, [&](B& worker, index_t which) { quantize_rows(worker, l, rows_of(which)); });
       else
-        one(backend_, {0, rows_});
-    }
+        quantize_rows(backend_, l, {0, rows_});
+  }
+  /// The codes of some rows at a level, and what is left of the rows after it.
+  void quantize_rows(B& worker, index_t level, row_range rows) {
+    auto const rest = residual_rows(level + 1, rows);
+    copy<T>(worker, residual_rows(level, rows).flat(), rest.flat());
+    auto const codebooks = model_.codebooks();
+    std::visit(
+        [&](auto const& policy) {
+          quantize_level<T>(worker, codebooks[to_size(level)], policy, rest, code_rows(level, rows));
+        },
+        assignments_[to_size(level)]);
   }
 
   /// The nearest code of each row at each level; at a balanced level, with the vectors after the update. A balanced
@@ -245,15 +403,11 @@ class rq_vae_trainer {
     auto const& c = model_.config();
     for_each_worker(backend_, [&](B& worker, index_t which) {
       auto const mine = rows_of(which);
-      std::vector<in_matrix<B, T>> residuals;
-      for (index_t l = 0; l <= c.levels(); ++l) residuals.push_back(residual_rows(l, mine));
-      pass_.decode_and_backpropagate(
-          worker, {.rows = mine, .batch_rows = rows_, .x = x.row_block(mine.first, mine.count), .residuals = residuals},
-          state(which).error.view_all());
-      if (mode == quantize_mode::quantize) sum_residuals_by_code(worker, which);
+      backpropagate_rows(worker, mine, x.row_block(mine.first, mine.count), state(which).error.view_all());
+      if (mode == quantize_mode::quantize) sum_residuals_by_code(worker, state(which), mine);
     });
     for_each_worker(backend_, [&](B& worker, index_t which) {
-      pass_.weight_gradients(worker, {which, backend_.workers()}, x, windows_);
+      pass_.weight_gradients(worker, {.of_weights = {which, backend_.workers()}}, x, windows_);
     });
     finish_codebook_gradient(mode);
     for (index_t l = 1; l <= c.levels(); ++l)
@@ -261,32 +415,43 @@ class rq_vae_trainer {
                              squared_residuals_.view_all().part(l - 1, 1));
   }
 
+  /// Backpropagates some rows of the batch, x (rows.count, d_in), and writes Σ (x̂ − x)² to error (1).
+  void backpropagate_rows(B& worker, row_range rows, in_matrix<B, T> x, out_vector<B, T> error) {
+    std::vector<in_matrix<B, T>> residuals;
+    for (index_t l = 0; l <= model_.config().levels(); ++l) residuals.push_back(residual_rows(l, rows));
+    pass_.decode_and_backpropagate(worker, {.rows = rows, .batch_rows = rows_, .x = x, .residuals = residuals}, error);
+  }
+
   rq_vae_losses losses_of_batch() {
+    double error = 0, squares = 0;
+    for (auto const& worker : workers_)
+      error += static_cast<double>(
+          real_part(host_copy<T, space>(backend_, std::as_const(worker->error).view_all()).view_all()(0)));
+    host_copy<double, space> const squared_residuals(backend_, squared_residuals_.view_all());
+    for (double const of_level : as_span(squared_residuals.view_all())) squares += of_level;
+    return losses_with(error, squares);
+  }
+  /// The losses of a batch with this Σ (x̂ − x)² and this Σ of the squared residuals after all levels.
+  rq_vae_losses losses_with(double error, double squares) const {
     auto const& c = model_.config();
     auto const rows = static_cast<double>(rows_);
     rq_vae_losses losses;
-    for (auto const& worker : workers_)
-      losses.reconstruction += static_cast<double>(
-          real_part(host_copy<T, space>(backend_, std::as_const(worker->error).view_all()).view_all()(0)));
-    losses.reconstruction /= rows * static_cast<double>(c.input_width);
-    host_copy<double, space> const squared_residuals(backend_, squared_residuals_.view_all());
-    for (double const of_level : as_span(squared_residuals.view_all())) losses.quantization += of_level;
-    losses.quantization *= (1 + c.beta) / (rows * static_cast<double>(c.latent_width * c.levels()));
+    losses.reconstruction = error / (rows * static_cast<double>(c.input_width));
+    losses.quantization = squares * ((1 + c.beta) / (rows * static_cast<double>(c.latent_width * c.levels())));
     losses.total = losses.reconstruction + c.quant_weight * losses.quantization;
     return losses;
   }
 
-  /// Sums the residuals of a worker's rows by code, which is the codebooks' gradient except for a factor, and counts
-  /// the rows of each code.
-  void sum_residuals_by_code(B& worker, index_t which) {
-    auto& mine = state(which);
+  /// Sums the residuals of some rows by code, which is the codebooks' gradient except for a factor, and counts the rows
+  /// of each code.
+  void sum_residuals_by_code(B& worker, worker_state& mine, row_range rows) {
     auto const& c = model_.config();
     fill<T>(worker, mine.code_sums.view_all(), T{});
     fill<T>(worker, mine.code_counts.view_all(), T{});
     index_t row = 0;
     for (index_t l = 0; l < c.levels(); ++l) {
       index_t const k = c.codes[to_size(l)];
-      add_to_codes<T>(worker, residual_rows(l + 1, rows_of(which)), code_rows(l, rows_of(which)),
+      add_to_codes<T>(worker, residual_rows(l + 1, rows), code_rows(l, rows),
                       nn::matrix_at(mine.code_sums.view_all(), row * c.latent_width, k, c.latent_width),
                       mine.code_counts.view_all().part(row, k));
       row += k;
@@ -295,18 +460,20 @@ class rq_vae_trainer {
 
   /// d/dv of quant_weight / L · Σ mean (v − r)². The codebooks are contiguous in the flat buffer.
   void finish_codebook_gradient(quantize_mode mode) {
+    auto const& first = model_.layout().find(detail::codebook_name(0));
+    fill<T>(backend_, gradient_.view_all().part(first.offset, workers_.front()->code_sums.size()), T{});
+    if (mode == quantize_mode::bypass) return;
+    for (auto const& worker : workers_) add_codebook_gradient(backend_, *worker, gradient_.view_all());
+  }
+  /// Adds what sum_residuals_by_code() has summed.
+  void add_codebook_gradient(B& b, worker_state const& from, out_vector<B, T> gradient) {
     auto const& c = model_.config();
     double const factor =
         -2 * c.quant_weight /
         (static_cast<double>(c.levels()) * static_cast<double>(rows_) * static_cast<double>(c.latent_width));
-    auto const& first = model_.layout().find(detail::codebook_name(0));
-    fill<T>(backend_, gradient_.view_all().part(first.offset, workers_.front()->code_sums.size()), T{});
-    if (mode == quantize_mode::bypass) return;
-    for (auto const& worker : workers_) {
-      auto const sums = std::as_const(worker->code_sums).view_all();
-      add_scaled<T>(backend_, factor, {sums.data, 1, sums.size()},
-                    nn::matrix_at(gradient_.view_all(), first.offset, 1, sums.size()));
-    }
+    auto const sums = from.code_sums.view_all();
+    add_scaled<T>(b, factor, {sums.data, 1, sums.size()},
+                  nn::matrix_at(gradient, model_.layout().find(detail::codebook_name(0)).offset, 1, sums.size()));
   }
 
   index_t revive();
@@ -315,6 +482,7 @@ class rq_vae_trainer {
   B& backend_;
   rq_vae<B, T>& model_;
   rq_vae_trainer_options options_;
+  train::host_communicator communicator_;
   optim::adamw_state<B, T> moments_;
   std::vector<any_assignment> assignments_;        // (levels)
   std::vector<std::vector<std::int32_t>> idle_;    // (levels)(K)
@@ -324,6 +492,10 @@ class rq_vae_trainer {
   buffer<T, space> gradient_;
   rq_vae_weights<T, space> windows_;  // of the gradient
   std::vector<std::unique_ptr<worker_state>> workers_;
+  std::optional<train::rank_sums<B, T>> sums_;           // with shards
+  std::vector<train::shard_gradients<B, T>> gradients_;  // of the shards of each worker
+  buffer<T, space> shard_errors_;                        // (shards): Σ (x̂ − x)² of this rank's shards
+  buffer<double, space> shard_residuals_;    // (levels, shards): Σ of the squared residuals after each level
   buffer<code_t, space> nearest_memory_;     // (levels, batch)
   buffer<double, space> squared_residuals_;  // (levels): sum of the squared residuals after each level
   train::captured_update<B> step_;           // used when updates are captured

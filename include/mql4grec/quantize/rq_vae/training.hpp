@@ -42,6 +42,8 @@ inline void validate(rq_vae_training_options const& o) {
           o.training.learning_rate, ", expected more than 0");
   expects(o.kmeans_rows >= 0 && o.kmeans_iterations >= 1, "RQ-VAE: k-means on ", o.kmeans_rows, " rows, ",
           o.kmeans_iterations, " iterations, expected at least 0 and 1");
+  expects(o.training.gradient_shards >= 0 && o.training.gradient_shards <= 1 << 16,
+          "RQ-VAE: ", o.training.gradient_shards, " gradient_shards, expected 0 to ", 1 << 16);
   expects(o.device_bytes >= 0, "RQ-VAE: ", o.device_bytes,
           " bytes of features in a device's memory, expected at least 0");
 }
