@@ -18,6 +18,7 @@ struct embed_options {
   std::string kind, fields = "title,description";
   bool resume = false, encode_empty = false;
   common_options common;
+  double rank_timeout = 0;  // a rank without a section waits for as long as another one takes
 };
 
 /// Throws ValidationError for options of the other modality.
@@ -97,7 +98,7 @@ int embed_command(CLI::App const& command, embed_options& options) {
   request.selection.fields = fields_of(options.fields);
   if (options.encode_empty) request.selection.empty = pipeline::empty_fields::encode;
   request.how = options.resume ? embed::feature_run::resume : embed::feature_run::begin;
-  return on_ranks([&](rank_of_command& rank) { return embed_on(rank, options); });
+  return on_ranks([&](rank_of_command& rank) { return embed_on(rank, options); }, options.rank_timeout);
 }
 
 }  // namespace
@@ -123,6 +124,7 @@ void add_embed(CLI::App& program, int& status) {
   command.add_flag("--strict", o.request.image.reading.strict, "image: stop at the first image that can't be read");
   command.add_option("--out", o.request.out, "file of features, .npy; row i is item i")->required();
   command.add_flag("--resume", o.resume, "go on with an interrupted file");
+  add_rank_timeout(command, o.rank_timeout);
   add_common_options(command, o.common);
   command.callback([options, &command, &status] { status = embed_command(command, *options); });
 }

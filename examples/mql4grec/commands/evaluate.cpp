@@ -27,6 +27,7 @@ struct evaluate_options {
   bool intervals = false, calibrate = false;
   pipeline::evaluation_options search;
   common_options common;
+  double rank_timeout = 0;  // a rank without users waits for as long as the others search
 };
 
 /// With the released code's file names: seqrec is text, seqimage is images.
@@ -203,7 +204,7 @@ int evaluate_on(rank_of_command& rank, evaluate_options options) {
 
 int evaluate_command(evaluate_options const& options) {
   check_options(options);
-  return on_ranks([&](rank_of_command& rank) { return evaluate_on(rank, options); });
+  return on_ranks([&](rank_of_command& rank) { return evaluate_on(rank, options); }, options.rank_timeout);
 }
 }  // namespace
 
@@ -265,6 +266,7 @@ void add_evaluate(CLI::App& program, int& status) {
       ->check(CLI::PositiveNumber);
   sasrec_option("--sasrec-epochs", sasrec.training.epochs, "epochs of sasrec at most")->check(CLI::Range(1, 1 << 20));
   sasrec_option("--sasrec-seed", sasrec.training.seed, "seed of sasrec");
+  add_rank_timeout(command, options->rank_timeout);
   add_common_options(command, options->common);
   command.callback([options, &status] { status = evaluate_command(*options); });
 }

@@ -34,8 +34,8 @@ void add_rank_timeout(CLI::App& command, double& seconds);
 
 /// Calls work(rank) on every rank and returns its exit code. Ranks with another program than rank 0's are an error. An
 /// exception is thrown again, for main to print. If it isn't thrown on all ranks, one line names the rank and the step
-/// of a training, and all processes end at once, because the others wait for this one. So they do when one has not come to a
-/// collective for `timeout` seconds; 0: they wait forever.
+/// of a training, and all processes end at once, because the others wait for this one. So they do when one has not come
+/// to a collective for `timeout` seconds; 0: they wait forever.
 int on_ranks(std::function<int(rank_of_command&)> const& work, double timeout = default_rank_timeout);
 
 /// For commands that have nothing to save: leave_if_interrupted() of a single process. Among several ranks, throws what

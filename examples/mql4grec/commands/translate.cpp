@@ -20,6 +20,7 @@ struct translate_options {
   pipeline::quantizer_run run;
   index_t rotation_rounds = 0;
   common_options common;
+  double rank_timeout = default_rank_timeout;
 };
 
 json as_json(quantize::capacity_report const& room) {
@@ -158,7 +159,7 @@ int translate_on(rank_of_command& rank, translate_options options) {
 
 int translate_command(CLI::App const& command, translate_options const& options) {
   check_options(command, options.quantizer);
-  return on_ranks([&](rank_of_command& rank) { return translate_on(rank, options); });
+  return on_ranks([&](rank_of_command& rank) { return translate_on(rank, options); }, options.rank_timeout);
 }
 
 }  // namespace
@@ -234,6 +235,7 @@ void add_translate(CLI::App& program, int& status) {
   command.add_flag("--resume", o.run.resume,
                    "rq-vae: go on with the run in --out-model, to the same bits; start it if there is none");
   command.add_option("--report", o.report, "write a report as one HTML file");
+  add_rank_timeout(command, o.rank_timeout);
   add_common_options(command, o.common);
   command.callback([options, &command, &status] { status = translate_command(command, *options); });
 }

@@ -316,14 +316,16 @@ class rq_vae_trainer {
   }
   /// Sets gradient() to the sum of all shards' gradients, and its norm.
   void add_gradients_of_shards() {
-    std::vector<optim::shard_sum<out_vector<B, T>>> nodes;
+    constexpr auto who = train::adding_threads::all_workers;
+    std::vector<typename train::rank_sums<B, T>::node> nodes;
     for (auto const& worker : gradients_) nodes.insert(nodes.end(), worker.nodes().begin(), worker.nodes().end());
-    optim::add_nodes<T>(backend_, sums_->shards(), nodes);
-    if (communicator_.world_size() == 1) copy<T>(backend_, nodes.front().gradient, gradient_.view_all());
+    sums_->add(backend_, who, nodes);
+    auto const sum = nodes.front().gradient;
     among_ranks([&] {
-      sums_->reduce_scatter(backend_, communicator_, std::span(std::as_const(nodes)), gradient_.view_all());
-      communicator_.all_gather(backend_, gradient_.view_all(), sums_->offsets());
+      sums_->reduce_scatter(backend_, communicator_, who, sums_->offsets(), nodes);
+      communicator_.all_gather(backend_, sum, sums_->offsets());
     });
+    copy<T>(backend_, in_vector<B, T>(sum), gradient_.view_all());
     // all ranks have the whole gradient
     auto const squares = optim::squares_of_parts<T>(backend_, gradient(), sums_->shards(), {0, sums_->shards()});
     norm_ = std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0));
