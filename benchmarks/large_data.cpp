@@ -5,9 +5,11 @@
 //   large_data lines DIR --interactions 1e7 --parts 8     writes DIR/Name.inter-00001-of-00008.jsonl and so on
 //   large_data pack DIR                                   what `mql4grec prepare --pack` does
 //   large_data epoch DIR                                  opens it, finds its examples, walks an epoch, writes batches
-//   large_data trie DIR --items 1e7                       writes DIR/Name.trie, opens it, looks sequences up
+//   large_data catalog DIR --items 1e7                    writes DIR/Name.catalog.packed, of two modalities
+//   large_data recommend DIR [--requests N] [--built 1]   maps it and answers requests; or builds its tries in memory
 //
-// And likewise a trie of very many items. Items of interactions follow a Zipf distribution with exponent 1, lengths of
+// And likewise a catalog of very many items: how long a process takes to the first answer, how much memory it has of
+// its own, and what a request takes. Items of interactions follow a Zipf distribution with exponent 1, lengths of
 // histories an exponential one; sequences of items are random.
 #include <sys/resource.h>
 
@@ -26,7 +28,9 @@
 #include "mql4grec/catalog/interaction_files.hpp"
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/core/permutation.hpp"
-#include "mql4grec/search/packed_trie.hpp"
+#include "mql4grec/recommender.hpp"
+#include "mql4grec/search/packed_catalog.hpp"
+#include "mql4grec/seq2seq/initialize.hpp"
 #include "mql4grec/tasks/training_set.hpp"
 
 namespace {
@@ -52,7 +56,7 @@ class zipf {
 };
 
 struct shape {
-  index_t interactions = 10'000'000, items = 1'000'000, parts = 1;
+  index_t interactions = 10'000'000, items = 1'000'000, parts = 1, requests = 300, built = 0;
   double mean_length = 10;
   std::uint64_t seed = 1;
 };
@@ -205,42 +209,98 @@ void read_epoch(catalog::dataset_paths const& paths, shape const& how) {
              std::to_string(static_cast<index_t>(rate)) + " examples a second of the processor");
 }
 
-/// The sequence of an item: four random codes.
-void sequence_of(index_t item, language::vocabulary const& vocab, std::span<token_t> sequence) {
-  auto const bits = philox({static_cast<std::uint32_t>(item), static_cast<std::uint32_t>(item >> 32), 0, 0}, {7, 7});
+/// The sequence of an item in a modality: four random codes.
+void sequence_of(index_t item, language::vocabulary const& vocab, language::modality kind,
+                 std::span<token_t> sequence) {
+  auto const bits = philox({static_cast<std::uint32_t>(item), static_cast<std::uint32_t>(item >> 32), 0, 0},
+                           {7, static_cast<std::uint32_t>(index(kind))});
   for (std::size_t l = 0; l < sequence.size(); ++l)
-    sequence[l] = vocab.token(language::modality::text, static_cast<index_t>(l), code_t(bits[l] % 256));
+    sequence[l] = vocab.token(kind, static_cast<index_t>(l), code_t(bits[l] % 256));
 }
 
-void build_trie(catalog::dataset_paths const& paths, shape const& how) {
-  auto const path = paths.directory() / (paths.name() + ".trie");
+void build_catalog(catalog::dataset_paths const& paths, shape const& how) {
   language::vocabulary const vocab;
   std::array<token_t, 4> sequence = {};
   stopwatch watch;
-  search::packed_trie_writer to(path, {.levels = 4, .vocabulary = vocab.size()});
-  for (index_t i = 0; i < how.items; ++i) {
-    sequence_of(i, vocab, sequence);
-    to.add(item_id(i), sequence);
-  }
+  search::packed_catalog_writer to(paths.packed_catalog(), vocab, language::paper_modalities);
+  for (auto const kind : {language::modality::text, language::modality::image})
+    for (index_t i = 0; i < how.items; ++i) {
+      sequence_of(i, vocab, kind, sequence);
+      to.add(kind, item_id(i), sequence);
+    }
   auto const made = to.commit();
-  watch.step("build the trie", std::to_string(made.items) + " items, " + std::to_string(made.nodes) + " nodes, " +
-                                   std::to_string(made.bytes) + " bytes");
-  auto const trie = search::read_packed_trie(path, {.check = search::trie_check::header});
-  watch.step("open, header only");
-  static_cast<void>(search::read_packed_trie(path));
-  watch.step("open, everything checked");
-  constexpr index_t lookups = 1'000'000;
-  random_stream random(how.seed, 3);
-  for (index_t n = 0; n < lookups; ++n) {
-    auto const item = random.below(how.items);
-    sequence_of(item, vocab, sequence);
-    auto node = trie.start();
-    for (auto const token : sequence) node = trie.next(node, token);
-    expects(std::ranges::binary_search(trie.items(node), item_id(item)), "item ", item, " isn't found");
+  watch.step("build the catalog", std::to_string(made.items) + " items, " + std::to_string(made.nodes) + " nodes, " +
+                                      std::to_string(made.bytes) + " bytes");
+  static_cast<void>(search::read_packed_catalog(paths.packed_catalog(), vocab));
+  watch.step("check everything");
+}
+
+/// A line of /proc/self/smaps_rollup, in MiB.
+double mapped_mebibytes(std::string const& name) {
+  std::ifstream lines("/proc/self/smaps_rollup");
+  for (std::string line; std::getline(lines, line);)
+    if (line.starts_with(name + ":")) return std::stod(line.substr(name.size() + 1)) / 1024;
+  return 0;
+}
+
+void answer_requests(catalog::dataset_paths const& paths, shape const& how) {
+  stopwatch watch;
+  cpu::backend backend(1);
+  seq2seq::t5<cpu::backend, float> model(backend, {});  // of the paper's size, with random weights
+  seq2seq::initialize(model, 1);
+  watch.step("model");
+  auto const begin = std::chrono::steady_clock::now();
+  auto packed =
+      search::read_packed_catalog(paths.packed_catalog(), language::vocabulary(), search::packed_check::header);
+  auto tables = packed->tables;
+  auto const items = tables.front().items();
+  watch.step("open");
+  if (how.built != 0) {
+    for (auto& table : tables) {
+      language::token_table copy(table.kind(), items, table.levels(),
+                                 std::vector<item_id>(table.present().begin(), table.present().end()),
+                                 std::vector<token_t>(table.tokens().begin(), table.tokens().end()));
+      table = std::move(copy);
+    }
+    packed.reset();
+    watch.step("read tokens into memory");
   }
-  double const each = watch.seconds() / lookups;
-  watch.step("look sequences up",
-             std::to_string(static_cast<index_t>(each * 1e9)) + " ns for four steps and the items");
+  recommender<> const service(backend, std::move(model), {.vocab = language::vocabulary(), .tasks = tasks::all_tasks()},
+                              std::move(tables), {.catalog = {.packed = packed}});
+  watch.step("recommender");
+  auto session = service.session();
+  random_stream random(how.seed, 3);
+  std::vector<item_id> history;
+  auto const next_history = [&] {
+    history.clear();
+    for (int i = 0; i < 8; ++i) history.push_back(item_id(random.below(items)));
+  };
+  next_history();
+  auto const first = session.recommend(history);
+  double const to_first = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  watch.step("first answer",
+             std::to_string(first.size()) + " items, " + std::to_string(to_first) + " s since the model was there");
+  std::vector<double> seconds;
+  for (index_t n = 0; n < how.requests; ++n) {
+    next_history();
+    double const before = processor_seconds();
+    static_cast<void>(session.recommend(history));
+    seconds.push_back(processor_seconds() - before);
+  }
+  std::ranges::sort(seconds);
+  auto const at = [&](double share) {
+    return std::to_string(1e3 * seconds[static_cast<std::size_t>(share * static_cast<double>(seconds.size() - 1))]);
+  };
+  watch.step("requests", at(.5) + " ms of the processor at the median, " + at(.95) + " at 95 %");
+  std::printf("memory: %.0f MiB of this process alone, %.0f MiB of the file's pages, which others share\n",
+              mapped_mebibytes("Private_Dirty"), mapped_mebibytes("Rss") - mapped_mebibytes("Private_Dirty"));
+  constexpr index_t changes = 1000;
+  stopwatch changing;
+  for (index_t n = 0; n < changes; ++n) service.catalog().remove(item_id(random.below(items)));
+  std::printf("%td changes: %.1f us each\n", static_cast<std::ptrdiff_t>(changes), 1e6 * changing.seconds() / changes);
+  stopwatch merging;
+  service.catalog().merge();
+  merging.step("merge");
 }
 
 shape options_of(int argc, char** argv) {
@@ -258,6 +318,10 @@ shape options_of(int argc, char** argv) {
       how.items = std::min(whole, item_number_limit);
     else if (name == "--parts")
       how.parts = whole;
+    else if (name == "--requests")
+      how.requests = whole;
+    else if (name == "--built")
+      how.built = whole;
     else if (name == "--seed")
       how.seed = static_cast<std::uint64_t>(whole);
     else if (name == "--mean-length")
@@ -273,8 +337,8 @@ shape options_of(int argc, char** argv) {
 int main(int argc, char** argv) {
   try {
     expects(argc >= 3 && argc % 2 == 1,
-            "usage: large_data generate|lines|pack|epoch|trie DIR [--interactions N] [--items N] [--mean-length X] "
-            "[--parts N] [--seed N]");
+            "usage: large_data generate|lines|pack|epoch|catalog|recommend DIR [--interactions N] [--items N] "
+            "[--mean-length X] [--parts N] [--requests N] [--built 1] [--seed N]");
     std::string_view const command = argv[1];
     auto const how = options_of(argc, argv);
     make_directory(argv[2]);
@@ -287,8 +351,10 @@ int main(int argc, char** argv) {
       pack(paths);
     else if (command == "epoch")
       read_epoch(paths, how);
-    else if (command == "trie")
-      build_trie(paths, how);
+    else if (command == "catalog")
+      build_catalog(paths, how);
+    else if (command == "recommend")
+      answer_requests(paths, how);
     else
       raise("unknown command ", command);
     return 0;

@@ -12,7 +12,7 @@
 #include "mql4grec/search/catalog_log.inl.hpp"
 #include "mql4grec/search/live_catalog.inl.hpp"
 #include "mql4grec/search/live_trie.inl.hpp"
-#include "mql4grec/search/packed_trie.inl.hpp"
+#include "mql4grec/search/packed_catalog.inl.hpp"
 #include "mql4grec/search/trie.inl.hpp"
 #include "mql4grec/tasks/mixture.inl.hpp"
 
@@ -54,6 +54,7 @@
 #include "mql4grec/pipeline/item_placer.inl.hpp"
 #include "mql4grec/pipeline/item_sets.inl.hpp"
 #include "mql4grec/pipeline/model_metadata.inl.hpp"
+#include "mql4grec/pipeline/packed_catalog.inl.hpp"
 #include "mql4grec/pipeline/quantizer.inl.hpp"
 #include "mql4grec/pipeline/train.inl.hpp"
 #include "mql4grec/pipeline/translate.inl.hpp"

@@ -17,6 +17,7 @@
 #include "mql4grec/recommender/options.hpp"
 #include "mql4grec/recommender/request.hpp"
 #include "mql4grec/recommender/session.hpp"
+#include "mql4grec/search/packed_catalog.hpp"
 
 namespace mql4grec {
 
@@ -152,6 +153,7 @@ void check_table(recommender_state<B, T> const& with, language::modality kind) {
     expects(one->items() == items, "recommender: tables of ", items, " and of ", one->items(), " items");
     expects(one->kind() == query.to(), "recommender: a table of modality ", index(one->kind()),
             " for a task that predicts modality ", index(query.to()));
+    if (with.options.catalog.packed && one->is_mapped()) continue;  // checked when it was packed; reading it takes long
     for (auto const token : one->tokens())
       expects(index(token) >= 0 && index(token) < vocabulary_size, "recommender: token ", index(token),
               " in a table, but the vocabulary has ", vocabulary_size);
@@ -178,6 +180,9 @@ recommender<B, T>::recommender(seq2seq::frozen_t5<B, T> model, tasks::model_task
           made->model.config().vocabulary, " tokens, but the vocabulary has ", made->tasks.vocab.size());
   expects(made->history_tokens().size() == made->tables.size(), "recommender: histories in ",
           made->history_tokens().size(), " modalities, but the catalog has ", made->tables.size());
+  if (auto const& packed = made->options.catalog.packed)
+    expects(packed->has(made->tables) && packed->vocabulary == search::fingerprint_of(made->tasks.vocab),
+            "recommender: the packed catalog has other tables, or is of another vocabulary");
   for (std::size_t m = 0; m < made->tables.size(); ++m) recommender_detail::check_table(*made, language::modality(m));
   if (auto const& shared = made->options.shared_catalog) {
     expects(shared->began_with(made->tables, made->options.history_tokens),

@@ -3,6 +3,7 @@
 // this header unless mql4grec::compiled is used.
 #include "mql4grec/pipeline/dataset.hpp"
 #include "mql4grec/pipeline/model_metadata.hpp"
+#include "mql4grec/pipeline/packed_catalog.hpp"
 #include "mql4grec/recommender.hpp"
 #include "mql4grec/seq2seq/checkpoint.hpp"
 
@@ -13,7 +14,10 @@ recommender<B, T> recommender<B, T>::load(std::filesystem::path const& model, st
                                           load_options<B> const& options) {
   B backend(options.backend);
   auto const metadata = pipeline::read_model_metadata(model);
-  auto data = pipeline::read_dataset(catalog, metadata.vocab);
+  auto live = options.catalog;
+  if (!live.packed) live.packed = pipeline::find_packed_catalog(catalog, metadata.vocab);
+  auto data = live.packed ? pipeline::read_dataset(catalog, live.packed->tables)
+                          : pipeline::read_dataset(catalog, metadata.vocab);
   return {backend,
           seq2seq::read_model<T>(backend, model),
           pipeline::tasks_of(metadata, data.name),
@@ -21,7 +25,7 @@ recommender<B, T> recommender<B, T>::load(std::filesystem::path const& model, st
           {.search = options.search,
            .fusion = options.fusion,
            .calibration = options.calibration,
-           .catalog = options.catalog}};
+           .catalog = std::move(live)}};
 }
 
 }  // namespace mql4grec

@@ -45,7 +45,7 @@ def every_command_gives_the_same_results():
 
 def what_is_wrong_is_one_line():
     dataset = Path("Tiny")
-    check_one_line(run("prepare", "--out", "Tiny"), 2, "--ratings or --pack")
+    check_one_line(run("prepare", "--out", "Tiny"), 2, "--ratings, --pack or --pack-catalog")
     check_one_line(run("prepare", "--pack", "--meta", "m.json", "--out", "Tiny"), 2, "--meta", "--ratings")
     check_one_line(run("prepare", "--pack", "--out", "Nothing"), 1, "Nothing.inter.json", "is missing")
     check_done(run("prepare", "--pack", "--out", "Tiny", "--quiet"))
@@ -69,6 +69,38 @@ def what_is_wrong_is_one_line():
     check(packed.read_bytes() == whole, "a run that failed changed the packed file")
 
 
+def a_packed_catalog_recommends_the_same():
+    words = ["recommend", "--dataset", "Tiny", "--model", "start", "--history", "1,4,7", "--threads", "1", "--explain", "--new-items", "3"]
+    before = check_done(run(*words)).stdout
+    result = Path("result.json")
+    check("packed 80 sequences of 40 items" in check_done(run("prepare", "--pack-catalog", "start", "--out", "Tiny", "--json", result)).stdout, "text")
+    packed = json.loads(result.read_text())["packed_catalog"]
+    file = Path("Tiny/Tiny.catalog.packed")
+    check(packed["bytes"] == file.stat().st_size and packed["sequences"] == 80, packed)
+    check(check_done(run(*words)).stdout == before, "other items are recommended")
+    # An index that was only copied is the same; one with another content isn't, whatever its size.
+    index = Path("Tiny/Tiny.index_lemb.json")
+    text = index.read_text()
+    index.write_text(text)
+    check(check_done(run(*words)).stdout == before, "a copy isn't recognized")
+    for other in (text.replace("<a_0>", "<a_1>", 1), text + "\n"):
+        index.write_text(other)
+        check_one_line(run(*words), 1, "Tiny.catalog.packed", "another Tiny.index_lemb.json", "pack it again")
+    index.unlink()
+    check(check_done(run(*words)).stdout == before, "without the index")
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1])
+    check_one_line(run(*words), 1, "Tiny.catalog.packed", f"has {len(whole) - 1} bytes, expected {len(whole)}")
+    file.write_bytes(whole[:130] + bytes([whole[130] ^ 1]) + whole[131:])
+    check_one_line(run(*words), 1, "Tiny.catalog.packed", "the directory is damaged")
+    file.write_bytes(whole)
+    metadata = Path("start/mql4grec.json")
+    metadata.write_text(metadata.read_text().replace('"prompts": 18', '"prompts": 17'))
+    check_one_line(run(*words), 1, "Tiny.catalog.packed", "the vocabulary of another model")
+    check_one_line(run("prepare", "--pack-catalog", "nothing", "--out", "Tiny"), 1, "nothing")
+    check_one_line(run("prepare", "--pack-catalog", "start", "--ratings", "r.csv", "--out", "Tiny"), 2, "--pack-catalog")
+
+
 def raw_files_are_packed_too():
     Path("ratings.csv.gz").write_bytes(gzip.compress("".join(f"i{n % 7},u{n // 7},5,{n}\n" for n in range(70)).encode()))
     words = ["prepare", "--ratings", "ratings.csv.gz", "--user-core", "0", "--item-core", "0"]
@@ -82,4 +114,4 @@ def raw_files_are_packed_too():
     check(not Path("Shop/Shop.inter.packed").exists(), "the packed file of an earlier dataset remains")
 
 
-main([every_command_gives_the_same_results, what_is_wrong_is_one_line, raw_files_are_packed_too])
+main([every_command_gives_the_same_results, what_is_wrong_is_one_line, a_packed_catalog_recommends_the_same, raw_files_are_packed_too])

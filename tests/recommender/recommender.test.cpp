@@ -13,6 +13,7 @@
 #include "mql4grec/pipeline/dataset.hpp"
 #include "mql4grec/pipeline/evaluate.hpp"
 #include "mql4grec/pipeline/model_metadata.hpp"
+#include "mql4grec/search/packed_catalog.hpp"
 #include "mql4grec/seq2seq/checkpoint.hpp"
 #include "support/backends.hpp"
 #include "support/check_close.hpp"
@@ -942,4 +943,40 @@ TEST_CASE("recommender: a model that replaces another one can share its catalog 
           return recommender<>(b, model<>(), {vocab(), tasks::all_tasks()}, others,
                                {.shared_catalog = first.share_catalog()});
         }) == "recommender: the shared catalog began with other tables");
+}
+
+TEST_CASE("recommend: a packed catalog gives the answers of one in memory, before and after changes") {
+  temporary_directory const here;
+  auto const path = here / "Small.catalog.packed";
+  search::packed_catalog_writer to(path, vocab(), 2, {.items = catalog_items});
+  for (auto const& table : tables()) to.add(table);
+  to.commit();
+  auto const packed = search::read_packed_catalog(path, vocab());
+  search::named_sets const sets = {{"first", items_from(0, 12)}};
+  auto const built = service(7, {.catalog = {.sets = sets}});
+  cpu::backend b;
+  recommender<> const mapped(b, model(), {vocab(), tasks::all_tasks()}, packed->tables,
+                             {.catalog = {.packed = packed, .sets = sets}});
+  auto const check = [&] {
+    for (std::uint64_t i = 0; i < 6; ++i) {
+      auto const history = random_history(static_cast<index_t>(i) * 2, i);
+      CHECK(mapped.recommend(history, 12) == built.recommend(history, 12));
+      recommend_options how{.k = 8, .exclude_seen = true};
+      how.filter.any_of = {"first"};
+      CHECK(mapped.recommend(history, how) == built.recommend(history, how));
+      CHECK(mapped.recommend_new(history, 4, items_from(20, 30)) ==
+            built.recommend_new(history, 4, items_from(20, 30)));
+    }
+  };
+  check();
+  for (auto const* each : {&built, &mapped}) {
+    each->catalog().remove(item_id{1});
+    each->catalog().set(item_id{40}, {{vocab().token(language::modality::text, 0, code_t{1}),
+                                       vocab().token(language::modality::text, 1, code_t{2})}});
+  }
+  check();
+  for (auto const* each : {&built, &mapped}) each->catalog().merge();
+  check();
+  CHECK_THROWS_AS(recommender<>(b, model(), {vocab(), tasks::all_tasks()}, tables(), {.catalog = {.packed = packed}}),
+                  error);
 }

@@ -6,6 +6,7 @@
 #include <array>
 #include <chrono>
 #include <csignal>
+#include <fstream>
 #include <map>
 #include <thread>
 
@@ -311,4 +312,92 @@ TEST_CASE("live catalog: what was acknowledged survives SIGKILL at any moment, m
       acknowledged[next % 200] = sequence_of(next);
   }
   CHECK(next > 100);
+}
+
+TEST_CASE("live_catalog: a follower makes the changes of another catalog's log, whatever it has missed") {
+  temporary_directory const here;
+  for (bool const is_packed : {false, true}) {
+    auto all = tables();
+    search::live_catalog_options how{.log = here / (is_packed ? "packed.log" : "log"), .snapshot_after = 1};
+    if (is_packed) {
+      search::packed_catalog_writer to(here / "f", vocab(), 2, {.items = all.front().items()});
+      for (auto const& table : all) to.add(table);
+      to.commit();
+      how.packed = search::read_packed_catalog(here / "f", vocab());
+      all = how.packed->tables;
+    }
+    auto following = how;
+    following.follow = true;
+    search::live_catalog early(all, following);  // before there is a log
+    search::live_catalog writer(all, how);
+    search::live_catalog often(all, following);
+    CHECK_THROWS_WITH_AS(often.remove(item_id{1}), doctest::Contains("follows the log"), error);
+    CHECK_THROWS_AS(writer.catch_up(), error);
+    random_stream random(3, 0);
+    auto expected = content_of(tables());
+    for (int step = 0; step < 120; ++step) {
+      auto change = random_change(random);
+      if (step % 7 == 3) change.sets = {{"set " + std::to_string(random.below(3))}};
+      writer.apply({&change, 1});
+      make(expected, change);
+      if (step % 40 == 39) writer.merge();  // the log becomes a snapshot
+      if (step == 60) often.merge();
+      if (step % 3 > 0) continue;
+      CHECK(often.catch_up() == writer.version().number());
+      CHECK(equals(often.version(), expected));
+    }
+    search::live_catalog const late(all, following);
+    CHECK(early.catch_up() == writer.version().number());
+    often.catch_up();
+    for (auto const* follower : {&early, &often, &late}) {
+      auto const mine = follower->version(), its = writer.version();
+      CHECK(equals(mine, expected));
+      CHECK(mine.set_names() == its.set_names());
+      for (auto const& name : its.set_names())
+        for (index_t i = 0; i < its.items(); ++i)
+          CHECK(mine.contains(*mine.set(name), item_id(i)) == its.contains(*its.set(name), item_id(i)));
+    }
+  }
+}
+
+TEST_CASE("live_catalog: a follower waits for the end of a record, and names what is damaged") {
+  temporary_directory const here;
+  std::vector<std::string> logs = {""};  // after each change
+  {
+    search::live_catalog writer(tables(), {.log = here / "log"});
+    random_stream random(3, 0);
+    for (int i = 0; i < 4; ++i) {
+      auto const change = random_change(random);
+      writer.apply({&change, 1});
+      logs.push_back(read_file(here / "log"));
+    }
+  }
+  auto const put_over = [&](std::string const& content) {  // in place, as a log grows
+    std::ofstream(here / "copy", std::ios::binary | std::ios::in | std::ios::out)
+        .write(content.data(), static_cast<std::streamsize>(content.size()));
+  };
+  std::ofstream(here / "copy").close();
+  put_over(logs[1]);
+  search::live_catalog follower(tables(), {.log = here / "copy", .follow = true});
+  CHECK(follower.version().number() == 1);
+  for (std::size_t n = 1; n < 4; ++n) {
+    for (auto length = logs[n].size(); length < logs[n + 1].size(); length += 7) {
+      put_over(logs[n + 1].substr(0, length));
+      CHECK(follower.catch_up() == n);
+    }
+    put_over(logs[n + 1]);
+    CHECK(follower.catch_up() == n + 1);
+  }
+  std::filesystem::resize_file(here / "copy", 100);
+  CHECK_THROWS_WITH_AS(follower.catch_up(), doctest::Contains("has become shorter"), file_error);
+  auto damaged = logs[4];
+  damaged[logs[1].size() + 40] ^= 1;
+  put(here / "damaged", damaged);
+  CHECK_THROWS_WITH_AS(search::live_catalog(tables(), {.log = here / "damaged", .follow = true}),
+                       doctest::Contains("the record is damaged"), file_error);
+  auto missing = logs[4];
+  missing.erase(logs[1].size(), logs[2].size() - logs[1].size());
+  put(here / "missing", missing);
+  CHECK_THROWS_WITH_AS(search::live_catalog(tables(), {.log = here / "missing", .follow = true}),
+                       doctest::Contains("has no record 2"), file_error);
 }

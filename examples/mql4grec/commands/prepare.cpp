@@ -7,6 +7,8 @@
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/core/macros.hpp"
+#include "mql4grec/pipeline/model_metadata.hpp"
+#include "mql4grec/pipeline/packed_catalog.hpp"
 #include "options.hpp"
 #include "progress.hpp"
 #include "report/text.hpp"
@@ -25,7 +27,7 @@ namespace {
 
 struct prepare_command_options {
   std::string ratings, metadata, columns, format = "auto";
-  std::filesystem::path images, out;
+  std::filesystem::path images, out, pack_catalog;
   index_t user_core = 5, item_core = 5;
   bool export_recbole = false, pack = false;
   common_options common;
@@ -85,13 +87,39 @@ std::string pack(catalog::dataset_paths const& paths, progress_log& log, json& r
          grouped(made.source_bytes) + ", " + fixed(seconds, 1) + " s\n";
 }
 
+/// Packs the token indices of the dataset directory for a model. The result is merged into `result`; returns it as a
+/// text.
+std::string pack_catalog(catalog::dataset_paths const& paths, std::filesystem::path const& model, progress_log& log,
+                         json& result) {
+  auto const start = std::chrono::steady_clock::now();
+  auto const metadata = pipeline::read_model_metadata(model);
+  log.stage("packing " + paths.packed_catalog().filename().string());
+  auto const made = pipeline::pack_catalog(paths.directory(), metadata.vocab);
+  leave_if_interrupted();
+  static_cast<void>(pipeline::find_packed_catalog(paths.directory(), metadata.vocab, search::packed_check::all));
+  double const seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  log.clear();
+  log.begin();
+  result["packed_catalog"] = {{"file", paths.packed_catalog().string()},
+                              {"items", made.items},
+                              {"sequences", made.sequences},
+                              {"nodes", made.nodes},
+                              {"leaves", made.leaves},
+                              {"bytes", made.bytes},
+                              {"seconds", seconds}};
+  return "packed " + counted(made.sequences, "sequence") + " of " + counted(made.items, "item") + ": " +
+         grouped(made.bytes) + " bytes, " + fixed(seconds, 1) + " s\n";
+}
+
 /// Packs a dataset directory that exists.
 int pack_command(prepare_command_options const& options) {
   check_json(options.common);
   progress_log log({.quiet = options.common.quiet});
   catalog::dataset_paths const paths(options.out);
   json result = {{"dataset", paths.name()}};
-  auto const text = pack(paths, log, result);
+  std::string text;
+  if (options.pack) text += pack(paths, log, result);
+  if (!options.pack_catalog.empty()) text += pack_catalog(paths, options.pack_catalog, log, result);
   put_result(options.common, result, text);
   return done;
 }
@@ -219,7 +247,7 @@ int prepare_raw_files(prepare_command_options&) {
 int prepare_command(prepare_command_options& options) {
   try {
     if (!options.ratings.empty()) return prepare_raw_files(options);
-    if (!options.pack) throw CLI::RequiredError("--ratings or --pack");
+    if (!options.pack && options.pack_catalog.empty()) throw CLI::RequiredError("--ratings, --pack or --pack-catalog");
     return pack_command(options);
   } catch (packing_interrupted) {
     return interrupted_by_signal;
@@ -259,6 +287,11 @@ void add_prepare(CLI::App& program, int& status) {
                    "also write Name.inter.packed, which all commands map instead of reading it into memory; without "
                    "--ratings, from the Name.inter.json, Name.inter.jsonl or Name.inter-00001-of-00008.jsonl ... that "
                    "--out has");
+  command
+      .add_option("--pack-catalog", o.pack_catalog,
+                  "a model directory: also write Name.catalog.packed, the token indices that --out has with their "
+                  "tries, in the vocabulary of this model; serve and recommend map it")
+      ->excludes(ratings);
   add_common_options(command, o.common);
   command.callback([options, &status] { status = prepare_command(*options); });
 }

@@ -9,6 +9,7 @@
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/pipeline/item_sets.hpp"
+#include "mql4grec/pipeline/packed_catalog.hpp"
 #include "mql4grec/rank/calibration_json.hpp"
 #include "options.hpp"
 #include "progress.hpp"
@@ -235,7 +236,9 @@ int recommend_command(command_options& options) {
   check_json(options.common);
   asked.request.filter = read_filter(options);
   auto const metadata = pipeline::read_model_metadata(options.model);
-  auto const data = pipeline::read_dataset(options.dataset, metadata.vocab);
+  auto const packed = pipeline::find_packed_catalog(options.dataset, metadata.vocab);
+  auto const data = packed ? pipeline::read_dataset(options.dataset, packed->tables)
+                           : pipeline::read_dataset(options.dataset, metadata.vocab);
   progress_log log({.quiet = options.common.quiet});
   warn_of_precision(*compute, log);
   warn_of_items_without_tokens(data, log);
@@ -253,7 +256,8 @@ int recommend_command(command_options& options) {
        .new_items = options.new_k > 0 ? new_items_of(data, asked.request.filter) : search::item_list(),
        .new_k = options.new_k,
        .fill_in = options.fill_in,
-       .explain = options.explain});
+       .explain = options.explain,
+       .packed = packed});
   log.begin();
   put_result(options.common, as_json(options, data, asked.history, found),
              as_text(data, found.best) +

@@ -96,6 +96,10 @@ void add_serve(CLI::App& program, int& status) {
   command.add_option("--state", service.state,
                      "directory that keeps inserted and removed items; without it they are lost at the end");
   command
+      .add_flag("--follow", service.follow,
+                "another process writes --state: make its changes here, too, and none of one's own")
+      ->needs("--state");
+  command
       .add_option("--translators", service.translators,
                   "directories of translators, with commas between them: items can be inserted by their features")
       ->delimiter(',');

@@ -47,6 +47,7 @@ struct recommendation_inputs {
   index_t new_k = 0;                                        ///< of these, at most so many are recommended apart
   bool fill_in = false;  ///< write the history with generated tokens where items lack a modality
   bool explain = false;  ///< also say why
+  std::shared_ptr<search::packed_catalog const> packed = nullptr;  ///< that the tokens are from, if they are
 };
 
 /// The items most likely to come next, best first.

@@ -1,6 +1,10 @@
 // Inserted items as lines of JSON.
 #include "added_items.hpp"
 
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <iterator>
 #include <limits>
 
 #include "mql4grec/core/files.hpp"
@@ -8,31 +12,46 @@
 
 namespace mql4grec::program {
 
-added_items::added_items(std::filesystem::path file) : path_(std::move(file)) {
+added_items::added_items(std::filesystem::path file, file_use use) : path_(std::move(file)) {
   if (path_.empty()) return;
+  if (use == file_use::follow) return catch_up();
   make_directory(path_.parent_path());
   sync_name(std::filesystem::absolute(path_.parent_path()));
   lock_.emplace(path_);  // before it is read: what another process appends meanwhile would be cut
   file_.emplace(path_);
+  if (read() > 0) file_->cut(static_cast<index_t>(position_));
+}
+
+void added_items::catch_up() {
+  std::error_code none;
+  auto const size = std::filesystem::file_size(path_, none);
+  if (none || size == position_) return;
+  expects_file(size > position_, path_, "has become shorter than what was read: ", position_, " bytes");
   read();
 }
 
-void added_items::read() {
-  std::string const before = read_file(path_);
-  auto const whole = before.find_last_of('\n') == before.npos ? 0 : before.find_last_of('\n') + 1;
-  std::size_t number = 0;
+/// Reads whole lines. Returns how many bytes follow them.
+std::size_t added_items::read() {
+  std::ifstream in(path_, std::ios::binary);
+  expects_file(in.good(), path_, "can't be opened for reading: ", std::strerror(errno));
+  in.seekg(static_cast<std::streamoff>(position_));
+  std::string const more{std::istreambuf_iterator<char>(in), {}};
+  expects_file(!in.bad(), path_, "can't be read: ", std::strerror(errno));
+  auto const whole = more.find_last_of('\n') == more.npos ? 0 : more.find_last_of('\n') + 1;
   for (std::size_t at = 0; at < whole;) {
-    auto const end = before.find('\n', at);
-    auto const place = path_.string() + ", line " + std::to_string(++number);
-    auto const line = parse_json(std::string_view(before).substr(at, end - at), place);
+    auto const end = more.find('\n', at);
+    auto const place = path_.string() + ", line " + std::to_string(lines_ + 1);
+    auto const line = parse_json(std::string_view(more).substr(at, end - at), place);
     auto const item = member<std::int64_t>(line, "item", place);
     expects_file(item >= 0 && item <= std::numeric_limits<std::int32_t>::max(), place, "key 'item': ", item,
                  " is not an item");
     keep(item_id(static_cast<std::int32_t>(item)), {.raw_id = member_or<std::string>(line, "id", "", place),
                                                     .title = member_or<std::string>(line, "title", "", place)});
     at = end + 1;
+    ++lines_;
   }
-  if (whole < before.size()) file_->cut(static_cast<index_t>(whole));
+  position_ += whole;
+  return more.size() - whole;
 }
 
 void added_items::set(item_id item, added_item const& about) {

@@ -21,16 +21,21 @@ struct added_item {
   bool operator==(added_item const&) const = default;
 };
 
+/// Whether this process writes a file, or follows another one that does.
+enum class file_use { write, follow };
+
 /// Inserted items by number. Thread-safe.
 class added_items {
  public:
   /// `file` is read if it exists, and grows with every item; empty: what is added is lost at the end. A last line that
   /// is incomplete was never acknowledged and is removed. Throws file_error for any other line that is damaged, and
   /// if another process uses the file.
-  explicit added_items(std::filesystem::path file);
+  explicit added_items(std::filesystem::path file, file_use use = file_use::write);
   added_items(added_items const&) = delete;
   added_items& operator=(added_items const&) = delete;
 
+  /// With file_use::follow: reads what the other process has added. Throws file_error for a line that is damaged.
+  void catch_up();
   /// Adds or replaces an item; it is on the disk when the function returns. Throws file_error.
   void set(item_id item, added_item const& about);
   std::optional<added_item> find(item_id item) const;
@@ -43,10 +48,11 @@ class added_items {
   }
 
  private:
-  void read();
+  std::size_t read();
   void keep(item_id item, added_item const& about);
 
   std::filesystem::path path_;
+  std::size_t position_ = 0, lines_ = 0;  // that have been read; used by one thread at a time
   std::optional<file_lock> lock_;
   std::optional<append_file> file_;
   std::mutex writing_;  // locked before mutex_

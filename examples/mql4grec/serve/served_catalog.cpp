@@ -12,6 +12,7 @@
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/pipeline/dataset.hpp"
 #include "mql4grec/pipeline/item_sets.hpp"
+#include "mql4grec/pipeline/packed_catalog.hpp"
 #include "report/report.hpp"
 #include "request_body.hpp"
 
@@ -64,8 +65,11 @@ std::string served_catalog::state_of(served_catalog_paths const& paths) {
 std::shared_ptr<served_catalog::contents const> served_catalog::read(served_catalog_paths const& paths,
                                                                      language::vocabulary const& vocab,
                                                                      std::string state) {
+  auto packed = pipeline::find_packed_catalog(paths.dataset, vocab);
+  auto data =
+      packed ? pipeline::read_dataset(paths.dataset, packed->tables) : pipeline::read_dataset(paths.dataset, vocab);
   auto out = std::make_shared<contents>(
-      contents{.data = pipeline::read_dataset(paths.dataset, vocab), .vocab = vocab, .state = std::move(state)});
+      contents{.packed = std::move(packed), .data = std::move(data), .vocab = vocab, .state = std::move(state)});
   catalog::dataset_paths const files(paths.dataset);
   auto const items = out->data.interactions.item_count;
   if (std::filesystem::exists(files.item_ids())) {

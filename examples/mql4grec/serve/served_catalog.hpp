@@ -48,6 +48,8 @@ class served_catalog {
                  std::shared_ptr<added_items> added, served_catalog const* before = nullptr);
 
   tasks::dataset const& data() const { return files_->data; }
+  /// The file that the tokens are mapped from; nullptr: they are in memory.
+  std::shared_ptr<search::packed_catalog const> const& packed() const { return files_->packed; }
   /// The sets of items that the dataset begins with: "brand:…" and "category:…" of its descriptions, and those of its
   /// file of sets.
   search::named_sets const& sets() const { return sets_; }
@@ -86,6 +88,7 @@ class served_catalog {
  private:
   /// What the files contain.
   struct contents {
+    std::shared_ptr<search::packed_catalog const> packed;
     tasks::dataset data;
     language::vocabulary vocab;
     std::string state;                                         ///< of the files, before they were read; see state_of

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <condition_variable>
 #include <optional>
 
 #include "answer_json.hpp"
@@ -101,6 +102,7 @@ service::service(service_options options, compute const& on, service_log& log)
     : options_(std::move(options)), compute_(on), log_(log) {}
 
 service::~service() {
+  follower_ = {};  // waits for its end
   {
     std::lock_guard const lock(mutex_);
     ending_ = true;
@@ -123,8 +125,9 @@ std::shared_ptr<service::loaded const> service::read(served_paths const& paths) 
   bool const same = before && place(before->paths.catalog.dataset) == place(paths.catalog.dataset);
   auto const state = options_.state.empty() ? std::filesystem::path()
                                             : options_.state / catalog::dataset_paths(paths.catalog.dataset).name();
-  auto added =
-      same ? before->catalog.added() : std::make_shared<added_items>(state.empty() ? state : state / "items.jsonl");
+  auto added = same ? before->catalog.added()
+                    : std::make_shared<added_items>(state.empty() ? state : state / "items.jsonl",
+                                                    options_.follow ? file_use::follow : file_use::write);
   auto next = std::make_unique<loaded>(
       loaded{paths,
              served_catalog(paths.catalog, metadata.vocab, std::move(added), before ? &before->catalog : nullptr),
@@ -132,6 +135,8 @@ std::shared_ptr<service::loaded const> service::read(served_paths const& paths) 
              nullptr});
   auto const& data = next->catalog.data();
   search::live_catalog_options live{.log = state.empty() ? state : state / "catalog.log",
+                                    .follow = options_.follow,
+                                    .packed = next->catalog.packed(),
                                     .sets = next->catalog.sets(),
                                     .report = [this](std::string const& line) {
                                       log_.warn("catalog", {{"what", line}});
@@ -151,6 +156,7 @@ std::shared_ptr<service::loaded const> service::read(served_paths const& paths) 
                        {"dataset", paths.catalog.dataset.string()},
                        {"dataset_was_read", !before || !next->catalog.shares_files_with(before->catalog)},
                        {"items", next->catalog.items()},
+                       {"catalog_is_mapped", next->catalog.packed() != nullptr},
                        {"ms", milliseconds(clock::now() - started)}});
   // The last request of a model may end on one of its own threads, which cannot wait for itself to end.
   ++models_;
@@ -168,6 +174,28 @@ void service::load() {
   auto next = read(options_.paths);
   std::lock_guard const lock(mutex_);
   current_.swap(next);
+  if (options_.follow) follower_ = std::jthread([this](std::stop_token stop) { follow(std::move(stop)); });
+}
+
+/// Makes the changes of the process that is followed, until a stop is requested.
+void service::follow(std::stop_token stop) {
+  constexpr auto interval = std::chrono::milliseconds(100);
+  std::string last_fault;
+  std::mutex mutex;
+  std::condition_variable_any wakes;
+  std::unique_lock lock(mutex);
+  while (!wakes.wait_for(lock, stop, interval, [&] { return stop.stop_requested(); })) {
+    std::string fault;
+    try {
+      auto const with = current();
+      with->catalog.added()->catch_up();  // before their codes, as they are written
+      with->catalog.live().catch_up();
+    } catch (std::exception const& caught) {
+      fault = caught.what();
+    }
+    if (fault != last_fault && !fault.empty()) log_.fail("can't follow", {{"what", fault}});
+    last_fault = fault;
+  }
 }
 
 bool service::is_admin(http_request const& request) const {
@@ -220,6 +248,9 @@ void service::handle(http_request request, responder const& client) {
     auto const& chosen = *found.chosen;
     if (chosen.needs.token && !is_admin(request))
       return answer(failure(401, "expected the administrator's token", {{"WWW-Authenticate", "Bearer"}}));
+    bool const is_change = chosen.call == &service::set_item || chosen.call == &service::remove_item;
+    if (is_change && options_.follow)
+      return answer(failure(403, "this service follows another one, which makes changes of items"));
     auto const with = current();
     if (chosen.needs.model && !with) return answer(failure(503, "no model is loaded", {{"Retry-After", "1"}}));
     // What takes long is done elsewhere: the thread of all connections must not wait. Each has one request at a time.

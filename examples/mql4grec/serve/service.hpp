@@ -6,7 +6,9 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <stop_token>
 #include <string>
+#include <thread>
 
 #include "compute/serving.hpp"
 #include "compute/thread_pool.hpp"
@@ -28,6 +30,7 @@ struct service_options {
   request_limits limits = {};
   std::string admin_token = {};      ///< for end points that change something; empty: there are none
   std::filesystem::path state = {};  ///< a directory that keeps changes of catalogs; empty: they are lost at the end
+  bool follow = false;  ///< whether another process writes that directory, whose changes are made here, too
   std::vector<std::filesystem::path> translators = {};  ///< directories; they give inserted items their words
   bool show_users = false;                              ///< whether the histories of the dataset's users can be read
 };
@@ -63,6 +66,7 @@ class service {
   static match find(http_request const& request);
   std::shared_ptr<loaded const> current() const;
   std::shared_ptr<loaded const> read(served_paths const& paths);
+  void follow(std::stop_token stop);
   bool is_admin(http_request const& request) const;
   static item_id next_item(served_catalog const& catalog);
 
@@ -104,6 +108,7 @@ class service {
   mutable std::mutex mutex_;
   bool ending_ = false;
   std::shared_ptr<loaded const> current_;
+  std::jthread follower_;  // the last member: it uses what is above
 };
 
 }  // namespace mql4grec::program

@@ -30,6 +30,8 @@ class dataset_paths {
   std::filesystem::path interaction_lines() const { return file(".inter.jsonl"); }
   /// `Name.inter.packed`; see packed_interactions.hpp.
   std::filesystem::path packed() const { return file(".inter.packed"); }
+  /// `Name.catalog.packed`; see pipeline/packed_catalog.hpp.
+  std::filesystem::path packed_catalog() const { return file(".catalog.packed"); }
   /// `Name.times.json`; see read_times().
   std::filesystem::path times() const { return file(".times.json"); }
   /// `Name.item.json`; see read_items().

@@ -2,6 +2,8 @@
 // Reads and writes whole files. Writing is atomic: a file appears under its name only when it is complete and synced to
 // the disk.
 #include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -12,6 +14,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/scalar.hpp"
@@ -76,20 +79,21 @@ inline void write_all(int descriptor, std::filesystem::path const& path, void co
 }  // namespace detail
 
 /// Writes a file under a temporary name (`<path>.partial`) in the same directory; commit() syncs it and renames it to
-/// its final name. Without commit() nothing remains. Every failure (a full disk, missing permission) throws file_error.
+/// its final name. Without commit() nothing remains. A file has one writer at a time, in all processes. Every failure
+/// (a full disk, missing permission) throws file_error.
 class atomic_file {
  public:
   /// Creates the temporary file.
   explicit atomic_file(std::filesystem::path path) : path_(std::move(path)), temporary_(path_.string() + ".partial") {
-    descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    expects_file(descriptor_ >= 0, path_, "can't be opened for writing: ", std::strerror(errno));
+    while (!open()) {
+    }
   }
   atomic_file(atomic_file const&) = delete;
   atomic_file& operator=(atomic_file const&) = delete;
   ~atomic_file() {
     if (descriptor_ < 0) return;
+    ::unlink(temporary_.c_str());  // before the lock ends
     ::close(descriptor_);
-    ::unlink(temporary_.c_str());
   }
 
   /// Appends bytes.
@@ -112,17 +116,38 @@ class atomic_file {
   /// Syncs the file and moves it to its final name, replacing a previous file. Call it once, as the last member.
   void commit() {
     expects_file(::fsync(descriptor_) == 0, path_, "can't be synced to the disk: ", std::strerror(errno));
-    expects_file(::close(descriptor_) == 0, path_, "can't be closed: ", std::strerror(errno));
-    descriptor_ = -1;
-    if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
-      int const reason = errno;
-      ::unlink(temporary_.c_str());
-      raise<file_error>(path_.string(), ": can't be put in place: ", std::strerror(reason));
-    }
+    if (::rename(temporary_.c_str(), path_.c_str()) != 0)  // with the lock, so that it is this file
+      raise<file_error>(path_.string(), ": can't be put in place: ", std::strerror(errno));
+    ::close(std::exchange(descriptor_, -1));
     sync_name(path_);
   }
 
  private:
+  /// Opens the temporary file, which nobody else writes. Returns false if another process has renamed or removed it
+  /// meanwhile.
+  bool open() {
+    descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    expects_file(descriptor_ >= 0, path_, "can't be opened for writing: ", std::strerror(errno));
+    auto const failed = [&](auto const&... what) {
+      ::close(std::exchange(descriptor_, -1));
+      raise<file_error>(path_.string(), ": ", what...);
+    };
+    // File systems without locks can't keep two writers apart.
+    if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+      failed("is being written by another process, or twice by this one");
+    struct ::stat mine {
+    }, named{};
+    bool const is_mine = ::fstat(descriptor_, &mine) == 0 && ::stat(temporary_.c_str(), &named) == 0 &&
+                         mine.st_dev == named.st_dev && mine.st_ino == named.st_ino;
+    if (!is_mine) {
+      ::close(std::exchange(descriptor_, -1));
+      return false;
+    }
+    if (S_ISREG(mine.st_mode) && ::ftruncate(descriptor_, 0) != 0)
+      failed("can't be opened for writing: ", std::strerror(errno));
+    return true;
+  }
+
   std::filesystem::path path_;
   std::string temporary_;
   int descriptor_ = -1;

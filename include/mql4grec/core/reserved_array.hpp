@@ -8,6 +8,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "mql4grec/core/detail/mapped_file.hpp"
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/scalar.hpp"
 
@@ -29,6 +30,13 @@ class reserved_array {
         ::mmap(nullptr, bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     expects(memory != MAP_FAILED, "can't reserve ", bytes(), " bytes of address space: ", std::strerror(errno));
     data_ = static_cast<T*>(memory);
+  }
+  /// The same, but the first entries are those of a file from byte `begin` on, which must exist. Pages of the file are
+  /// shared by all processes until they are written; the file itself never changes. `begin` is a multiple of the size
+  /// of a page. Throws file_error when the file can't be mapped.
+  reserved_array(index_t capacity, detail::mapped_file const& file, index_t begin, index_t entries)
+      : reserved_array(capacity) {
+    file.map_over(data_, begin, entries * index_t{sizeof(T)});
   }
   /// Takes the memory of another array.
   reserved_array(reserved_array&& other) noexcept

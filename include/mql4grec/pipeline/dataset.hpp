@@ -25,6 +25,14 @@ namespace mql4grec::pipeline {
 /// images (names of the released code), `Name.index_modality2.json` of `modality{2}`, and so on.
 [[nodiscard]] std::filesystem::path index_path(catalog::dataset_paths const& paths, language::modality kind);
 
+/// The token indices that read_dataset() reads, by modality; not all have to exist.
+[[nodiscard]] std::vector<std::filesystem::path> index_paths(catalog::dataset_paths const& paths,
+                                                             language::vocabulary const& vocab);
+
+/// The sequences of these token indices with the tokens of `vocab`, by modality; see read_dataset().
+[[nodiscard]] std::vector<language::token_table> read_token_tables(catalog::dataset_paths const& paths,
+                                                                   language::vocabulary const& vocab);
+
 /// The vocabulary of a new model for these datasets, with the modalities and prompts of `base`. A modality whose
 /// sequences fit the levels and codes of `base`, or that has none, gets exactly these, so that a growing catalog keeps
 /// its vocabulary. Any other modality gets the number of levels of its sequences and, at each level, as many codes as
@@ -37,6 +45,10 @@ namespace mql4grec::pipeline {
 /// lacks. Throws file_error if all token indices or another file are missing, or if a file is damaged or contains
 /// tokens that aren't in `vocab`.
 [[nodiscard]] tasks::dataset read_dataset(std::filesystem::path const& directory, language::vocabulary const& vocab);
+
+/// The same with tokens that have been read before, for example those of find_packed_catalog().
+[[nodiscard]] tasks::dataset read_dataset(std::filesystem::path const& directory,
+                                          std::vector<language::token_table> tokens);
 
 /// Makes the split of a dataset from `directory` one by time, with the times in `Name.times.json`: training and
 /// validation read interactions before `until` only, and the test predicts each user's first item from then on. Throws

@@ -21,6 +21,10 @@ MQL4GREC_DEFINITION std::vector<item_id> catalog_of(tasks::dataset const& from) 
 }
 
 MQL4GREC_DEFINITION std::vector<item_id> items_without_tokens(tasks::dataset const& from) {
+  bool const all_have = std::ranges::any_of(from.tokens, [&](language::token_table const& table) {
+    return std::ssize(table.present()) == from.interactions.item_count;
+  });
+  if (all_have) return {};  // without a list of all items, of which there may be very many
   auto items = catalog_of(from);
   std::erase_if(items, [&](item_id item) {
     return std::ranges::any_of(from.tokens, [&](language::token_table const& table) { return table.has(item); });
@@ -83,6 +87,10 @@ MQL4GREC_DEFINITION language::token_table read_index(std::filesystem::path const
   return language::read_token_table(path, vocab, kind);
 }
 
+/// The dataset of these parts; reads the descriptions of items.
+tasks::dataset dataset_of(catalog::dataset_paths const& paths, catalog::interactions interactions,
+                          std::vector<language::token_table> tokens);
+
 /// Throws file_error if none of the token indices exists.
 MQL4GREC_DEFINITION void expect_one_of(std::vector<std::filesystem::path> const& indices) {
   if (std::ranges::any_of(indices, [](auto const& path) { return std::filesystem::exists(path); })) return;
@@ -93,16 +101,42 @@ MQL4GREC_DEFINITION void expect_one_of(std::vector<std::filesystem::path> const&
 
 }  // namespace detail
 
-MQL4GREC_DEFINITION tasks::dataset read_dataset(std::filesystem::path const& directory,
-                                                language::vocabulary const& vocab) {
-  catalog::dataset_paths const paths(directory);
-  tasks::dataset read{.interactions = catalog::read_interactions(paths), .name = paths.name()};
+MQL4GREC_DEFINITION std::vector<std::filesystem::path> index_paths(catalog::dataset_paths const& paths,
+                                                                   language::vocabulary const& vocab) {
   std::vector<std::filesystem::path> indices;
   for (index_t m = 0; m < std::max(language::paper_modalities, vocab.modalities()); ++m)
     indices.push_back(index_path(paths, language::modality(m)));
+  return indices;
+}
+
+MQL4GREC_DEFINITION std::vector<language::token_table> read_token_tables(catalog::dataset_paths const& paths,
+                                                                         language::vocabulary const& vocab) {
+  auto const indices = index_paths(paths, vocab);
   detail::expect_one_of(indices);
+  std::vector<language::token_table> tables;
   for (std::size_t m = 0; m < indices.size(); ++m)
-    read.tokens.push_back(detail::read_index(indices[m], vocab, language::modality(m)));
+    tables.push_back(detail::read_index(indices[m], vocab, language::modality(m)));
+  return tables;
+}
+
+MQL4GREC_DEFINITION tasks::dataset read_dataset(std::filesystem::path const& directory,
+                                                language::vocabulary const& vocab) {
+  catalog::dataset_paths const paths(directory);
+  auto interactions = catalog::read_interactions(paths);  // first: their errors come first
+  return detail::dataset_of(paths, std::move(interactions), read_token_tables(paths, vocab));
+}
+
+MQL4GREC_DEFINITION tasks::dataset read_dataset(std::filesystem::path const& directory,
+                                                std::vector<language::token_table> tokens) {
+  catalog::dataset_paths const paths(directory);
+  return detail::dataset_of(paths, catalog::read_interactions(paths), std::move(tokens));
+}
+
+namespace detail {
+
+MQL4GREC_DEFINITION tasks::dataset dataset_of(catalog::dataset_paths const& paths, catalog::interactions interactions,
+                                              std::vector<language::token_table> tokens) {
+  tasks::dataset read{.interactions = std::move(interactions), .tokens = std::move(tokens), .name = paths.name()};
   if (std::filesystem::exists(paths.items())) read.items = catalog::read_items(paths.items());
   auto& items = read.interactions.item_count;
   for (auto const& table : read.tokens) items = std::max(items, table.items());
@@ -110,6 +144,8 @@ MQL4GREC_DEFINITION tasks::dataset read_dataset(std::filesystem::path const& dir
   for (auto& table : read.tokens) table.widen(items);
   return read;
 }
+
+}  // namespace detail
 
 MQL4GREC_DEFINITION void split_by_time(tasks::dataset& data, std::filesystem::path const& directory, double until) {
   catalog::dataset_paths const paths(directory);

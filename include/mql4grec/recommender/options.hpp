@@ -23,8 +23,8 @@ struct recommender_options {
   /// The tokens that histories are written with, if they aren't those of the catalog, for example the result of
   /// pipeline::fill_in_language(): one table per modality.
   std::vector<language::token_table> history_tokens = {};
-  /// The log and the merges of the catalog's changes; its `vocab` and `history_tokens` are set by the recommender. See
-  /// recommender::catalog.
+  /// The log and the merges of the catalog's changes, and the packed catalog that the tables are from, if they are; its
+  /// `vocab` and `history_tokens` are set by the recommender. See recommender::catalog.
   search::live_catalog_options catalog = {};
   /// The catalog of another recommender, with all its changes: of a model that replaces another one for the same items.
   /// It must have begun with the same tables. Without one, the recommender has a catalog of its own.

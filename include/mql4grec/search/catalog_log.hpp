@@ -31,8 +31,9 @@ struct catalog_change {
   bool operator==(catalog_change const&) const = default;
 };
 
-/// A number that identifies the tables of a catalog, to recognize files that belong to others.
-[[nodiscard]] std::uint64_t fingerprint_of(std::span<language::token_table const> tables);
+/// A number that identifies the tables of a catalog, to recognize files that belong to others. `before`: that of tables
+/// before these.
+[[nodiscard]] std::uint64_t fingerprint_of(std::span<language::token_table const> tables, std::uint64_t before = 0);
 
 /// A file of changes that grows. One thread uses it at a time.
 class catalog_log {
@@ -68,11 +69,32 @@ class catalog_log {
   std::optional<append_file> file_;
 };
 
-/// All tables of a catalog after a change.
+/// Reads the records of a log that another process writes. One thread uses it at a time.
+class catalog_log_reader {
+ public:
+  /// Nothing is opened yet; the log need not exist.
+  catalog_log_reader(std::filesystem::path path, std::uint64_t fingerprint)
+      : path_(std::move(path)), fingerprint_(fingerprint) {}
+
+  /// Calls replay(number, changes) for the complete records that are new since the last call and have larger numbers
+  /// than `after`. Returns false, before any call, if records after that number are missing, because the log has been
+  /// replaced by a snapshot. Throws file_error for a log that is damaged, has become shorter, or belongs to other
+  /// tables.
+  bool read(std::uint64_t after, std::function<void(std::uint64_t, std::span<catalog_change const>)> const& replay);
+
+ private:
+  std::filesystem::path path_;
+  std::uint64_t fingerprint_, file_ = 0;
+  std::size_t position_ = 0;  // of the next record in that file
+};
+
+/// What changes have made of a catalog: all tables, or the changes themselves.
 struct catalog_snapshot {
   std::uint64_t number = 0;                   ///< of the last change that is contained
   std::vector<language::token_table> tables;  ///< by modality, and then those of histories if they are others
   std::map<item_id, std::vector<std::string>> sets = {};  ///< of the items to which changes have given others
+  /// Without tables: the newest change of each item that has changed since the catalog began.
+  std::vector<catalog_change> changes = {};
 };
 
 /// Writes a snapshot: under another name first, then synced and renamed. Throws file_error.

@@ -1,6 +1,11 @@
 #pragma once
 // The definitions of search/catalog_log.hpp.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 
 #include "mql4grec/core/checksum.hpp"
@@ -13,7 +18,7 @@ namespace mql4grec::search {
 namespace detail {
 
 inline constexpr std::string_view log_magic("mql4grec log 1\n\0", 16), snapshot_magic("mql4grec items1\n", 16),
-    snapshot_with_sets_magic("mql4grec items2\n", 16);
+    snapshot_with_sets_magic("mql4grec items2\n", 16), snapshot_of_changes_magic("mql4grec items3\n", 16);
 inline constexpr std::uint32_t record_magic = 0x676e6863;  // "chng"
 
 /// Appends the bytes of a value or of an array.
@@ -130,6 +135,23 @@ inline bool get_sets(byte_reader& in, std::optional<std::vector<std::string>>& s
   return true;
 }
 
+/// The payload of changes.
+inline std::string payload_of(std::span<catalog_change const* const> changes) {
+  std::string payload;
+  put(payload, static_cast<std::uint32_t>(changes.size()));
+  for (auto const* change : changes) {
+    put(payload, change->item);
+    put(payload, static_cast<std::uint32_t>(change->sequences.size()));
+    for (auto const& tokens : change->sequences) {
+      put(payload, static_cast<std::uint32_t>(tokens.size()));
+      put_all(payload, std::span<token_t const>(tokens));
+    }
+  }
+  if (std::ranges::any_of(changes, [](auto const* change) { return change->sets.has_value(); }))
+    for (auto const* change : changes) put_sets(payload, change->sets);
+  return payload;
+}
+
 /// The changes of a payload; nothing if it isn't one.
 inline std::optional<std::vector<catalog_change>> parse_changes(std::string_view payload) {
   byte_reader in(payload);
@@ -160,8 +182,8 @@ inline std::optional<std::size_t> next_record(std::string_view content, std::siz
 
 }  // namespace detail
 
-MQL4GREC_DEFINITION std::uint64_t fingerprint_of(std::span<language::token_table const> tables) {
-  std::uint64_t sum = 0;
+MQL4GREC_DEFINITION std::uint64_t fingerprint_of(std::span<language::token_table const> tables, std::uint64_t before) {
+  auto sum = before;
   for (auto const& table : tables) {
     index_t const shape[] = {static_cast<index_t>(index(table.kind())), table.items(), table.levels()};
     sum = checksum(std::as_bytes(std::span(shape)), sum);
@@ -207,19 +229,7 @@ MQL4GREC_DEFINITION catalog_log::catalog_log(std::filesystem::path path, open_op
 
 MQL4GREC_DEFINITION void catalog_log::append(std::uint64_t number, std::span<catalog_change const* const> changes) {
   expects_file(file_.has_value(), path_, "can't be written since an earlier error; it has to be read again");
-  std::string payload;
-  detail::put(payload, static_cast<std::uint32_t>(changes.size()));
-  for (auto const* change : changes) {
-    detail::put(payload, change->item);
-    detail::put(payload, static_cast<std::uint32_t>(change->sequences.size()));
-    for (auto const& tokens : change->sequences) {
-      detail::put(payload, static_cast<std::uint32_t>(tokens.size()));
-      detail::put_all(payload, std::span<token_t const>(tokens));
-    }
-  }
-  if (std::ranges::any_of(changes, [](auto const* change) { return change->sets.has_value(); }))
-    for (auto const* change : changes) detail::put_sets(payload, change->sets);
-  file_->append(detail::record_of(number, payload));
+  file_->append(detail::record_of(number, detail::payload_of(changes)));
 }
 
 MQL4GREC_DEFINITION void catalog_log::drop_before(index_t position) {
@@ -232,9 +242,71 @@ MQL4GREC_DEFINITION void catalog_log::drop_before(index_t position) {
   file_.emplace(path_);
 }
 
+MQL4GREC_DEFINITION bool catalog_log_reader::read(
+    std::uint64_t after, std::function<void(std::uint64_t, std::span<catalog_change const>)> const& replay) {
+  int const descriptor = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0 && errno == ENOENT) return true;
+  expects_file(descriptor >= 0, path_, "can't be opened for reading: ", std::strerror(errno));
+  struct closer {
+    int descriptor;
+    ~closer() { ::close(descriptor); }
+  } const closes{descriptor};
+  struct ::stat status {};
+  expects_file(::fstat(descriptor, &status) == 0, path_, "can't be read: ", std::strerror(errno));
+  if (file_ != status.st_ino) position_ = 0;  // it has been replaced
+  auto const size = static_cast<std::size_t>(status.st_size);
+  expects_file(size >= position_, path_, "has become shorter than what was read: ", position_, " bytes");
+  if (size == position_) return true;
+  std::string bytes(size - position_, '\0');
+  std::size_t got = 0;
+  while (got < bytes.size()) {
+    auto const n = ::pread(descriptor, bytes.data() + got, bytes.size() - got, static_cast<::off_t>(position_ + got));
+    if (n < 0 && errno == EINTR) continue;
+    expects_file(n >= 0, path_, "can't be read: ", std::strerror(errno));
+    if (n == 0) break;  // it is being cut
+    got += static_cast<std::size_t>(n);
+  }
+  std::string_view rest(bytes.data(), got);
+  auto position = position_;
+  if (position == 0) {
+    detail::check_head(path_, rest, detail::log_magic, fingerprint_);
+    rest.remove_prefix(detail::file_head_bytes);
+    position = detail::file_head_bytes;
+  }
+  while (!rest.empty()) {
+    auto const record = detail::parse_record(rest);
+    if (!record) {  // it may still be written, unless another one follows
+      expects_file(!detail::next_record(rest, 0), path_, "byte ", position, ": the record is damaged");
+      break;
+    }
+    if (record->number > after) {
+      if (record->number != after + 1) return false;
+      auto const changes = detail::parse_changes(record->payload);
+      expects_file(changes.has_value(), path_, "byte ", position, ": the record doesn't contain changes");
+      replay(record->number, *changes);
+      after = record->number;
+    }
+    position += record->bytes;
+    rest.remove_prefix(record->bytes);
+    file_ = status.st_ino;
+    position_ = position;
+  }
+  file_ = status.st_ino;
+  position_ = position;
+  return true;
+}
+
 MQL4GREC_DEFINITION void write_snapshot(std::filesystem::path const& path, std::uint64_t fingerprint,
                                         catalog_snapshot const& snapshot) {
   atomic_file file(path);
+  if (snapshot.tables.empty()) {
+    std::vector<catalog_change const*> changes;
+    for (auto const& change : snapshot.changes) changes.push_back(&change);
+    file.write(detail::file_head(detail::snapshot_of_changes_magic, fingerprint));
+    file.write(detail::record_of(snapshot.number, detail::payload_of(changes)));
+    file.commit();
+    return;
+  }
   std::uint64_t sum = 0;
   auto const write = [&](std::span<std::byte const> bytes) {
     sum = checksum(bytes, sum);
@@ -272,6 +344,15 @@ MQL4GREC_DEFINITION std::optional<catalog_snapshot> read_snapshot(std::filesyste
                                                                   std::uint64_t fingerprint) {
   if (!std::filesystem::exists(path)) return std::nullopt;
   auto const file = read_file(path);
+  if (file.starts_with(detail::snapshot_of_changes_magic)) {
+    detail::check_head(path, file, detail::snapshot_of_changes_magic, fingerprint);
+    auto const rest = std::string_view(file).substr(detail::file_head_bytes);
+    auto const record = detail::parse_record(rest);
+    auto changes = record ? detail::parse_changes(record->payload) : std::nullopt;
+    expects_file(changes && record->bytes == rest.size(), path, "byte ", detail::file_head_bytes,
+                 ": the record is damaged");
+    return catalog_snapshot{.number = record->number, .tables = {}, .changes = std::move(*changes)};
+  }
   bool const has_sets = file.starts_with(detail::snapshot_with_sets_magic);
   detail::check_head(path, file, has_sets ? detail::snapshot_with_sets_magic : detail::snapshot_magic, fingerprint);
   auto const content = std::string_view(file).substr(detail::file_head_bytes);

@@ -7,6 +7,7 @@
 // Readers never lock and never wait. Writers that call at the same time share one synchronization of the disk. A
 // version's search results equal those of a catalog that is built anew from its items. A background thread merges the
 // changes into compact arrays and shortens the log.
+#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -27,6 +28,7 @@
 #include "mql4grec/search/item_sets.hpp"
 #include "mql4grec/search/live_tokens.hpp"
 #include "mql4grec/search/live_trie.hpp"
+#include "mql4grec/search/packed_catalog.hpp"
 
 namespace mql4grec::search {
 
@@ -237,6 +239,13 @@ struct live_catalog_options {
   /// The file of the log of changes; empty: changes are lost when the catalog is destroyed. The snapshot is beside it,
   /// `<log>.snapshot`. Both are bound to the tables that the catalog starts with.
   std::filesystem::path log = {};
+  /// Whether the log is that of another process, whose changes catch_up() makes here, too. The log is only read then,
+  /// and apply() throws error.
+  bool follow = false;
+  /// The file that the tables are mapped from, with their tries: the catalog begins without reading them, and keeps
+  /// only changes in memory, also after merges. A snapshot then consists of the items that have changed. None: the
+  /// tries are built in memory.
+  std::shared_ptr<packed_catalog const> packed = nullptr;
   /// Changes that are merged in the background. Until then each takes memory for the children of all nodes on its
   /// paths.
   index_t merge_after = 20000;
@@ -290,6 +299,10 @@ class live_catalog {
   /// Removes an item. An item that doesn't exist is removed without an error.
   std::uint64_t remove(item_id item) { return set(item, {}); }
 
+  /// With live_catalog_options::follow: makes the changes that the log has got since the last call. Returns the number
+  /// of the newest version. Throws file_error if the log can't be followed any more.
+  std::uint64_t catch_up();
+
   /// A reader for one thread at a time. Takes a lock; reading doesn't.
   [[nodiscard]] catalog_reader reader() const { return catalog_reader(published_); }
   /// The newest version. Takes a lock, and memory while it is kept; requests use a reader().
@@ -323,9 +336,22 @@ class live_catalog {
     index_t table, levels;
   };
 
+  /// A state of a file; other than any before when the file has been replaced.
+  using file_stamp = std::array<std::int64_t, 4>;
+  static file_stamp stamp_of(std::filesystem::path const& path);
+  std::filesystem::path snapshot_path() const { return options_.log.string() + ".snapshot"; }
+  std::uint64_t fingerprint(std::vector<language::token_table> const& tables,
+                            std::vector<language::token_table> const& history_tokens) const;
+  void begin_log();
+  void follow_log();
+  void make_all(std::uint64_t number, std::span<catalog_change const> changes);
+  std::vector<catalog_change> changes_since_the_beginning(catalog_version const& version,
+                                                          detail::item_sets const& sets) const;
+  std::vector<catalog_change> changes_to(catalog_snapshot const& snapshot) const;
   void check(catalog_change const& change) const;
   void commit(std::span<request* const> requests);
   static bool has_room(content const& in, catalog_change const& change);
+  void make_within_room(catalog_change const& change, std::uint64_t version);
   static void put_in_sets(content& in, catalog_change const& change);
   void make(content& in, catalog_change const& change, std::uint64_t version) const;
   catalog_version version_of(content& from, std::uint64_t number) const;
@@ -355,6 +381,8 @@ class live_catalog {
   content content_;
   std::uint64_t number_ = 0, fingerprint_ = 0;
   std::optional<catalog_log> log_;
+  std::optional<catalog_log_reader> followed_;
+  file_stamp snapshot_stamp_ = {};  // of the snapshot that has been read
   bool merging_ = false, recording_ = false, stopping_ = false;
   bool broken_ = false;                                          // changes that are in the log have not all been made
   std::vector<std::pair<std::uint64_t, catalog_change>> since_;  // changes that were made since a merge began

@@ -1,5 +1,7 @@
 #pragma once
 // The definitions of search/live_catalog.hpp.
+#include <sys/stat.h>
+
 #include <map>
 
 #include "mql4grec/core/macros.hpp"
@@ -14,11 +16,15 @@ MQL4GREC_DEFINITION live_catalog::live_catalog(std::vector<language::token_table
   expects(options_.history_tokens.empty() || options_.history_tokens.size() == tables.size(),
           "live catalog: histories in ", options_.history_tokens.size(), " modalities, but the catalog has ",
           tables.size());
+  auto& packed = options_.packed;
+  expects(!packed || packed->has(tables), "live catalog: the tables aren't those of the packed catalog");
+  expects(!options_.follow || (!options_.log.empty() && options_.history_tokens.empty()),
+          "live catalog: to follow needs a log, and no tokens of histories");
   for (auto const& table : options_.history_tokens) history_levels_.push_back(table.levels());
+  fingerprint_ = fingerprint(tables, options_.history_tokens);
   auto all = tables;
   all.insert(all.end(), options_.history_tokens.begin(), options_.history_tokens.end());
   options_.history_tokens.clear();
-  fingerprint_ = fingerprint_of(all);
   // Which modalities are searched doesn't depend on changes.
   std::map<index_t, std::vector<language::modality>> by_levels;
   for (std::size_t m = 0; m < tables.size(); ++m)
@@ -30,14 +36,22 @@ MQL4GREC_DEFINITION live_catalog::live_catalog(std::vector<language::token_table
     content_.kinds.push_back(kinds);
   }
   std::map<item_id, std::vector<std::string>> saved_sets;  // that changes have given
+  std::vector<catalog_change> saved_changes;
+  if (!options_.log.empty()) snapshot_stamp_ = stamp_of(snapshot_path());
   if (!options_.log.empty())
-    if (auto snapshot = read_snapshot(options_.log.string() + ".snapshot", fingerprint_)) {
-      expects_file(snapshot->tables.size() == all.size(), options_.log.string() + ".snapshot",
+    if (auto snapshot = read_snapshot(snapshot_path(), fingerprint_)) {
+      bool const has_tables = !snapshot->tables.empty();
+      expects_file(!has_tables || snapshot->tables.size() == all.size(), snapshot_path(),
                    "byte 40: ", snapshot->tables.size(), " tables, expected ", all.size());
-      for (std::size_t i = 0; i < all.size(); ++i)
+      for (std::size_t i = 0; i < all.size() && has_tables; ++i)
         if (snapshot->tables[i].levels() > 0) all[i] = std::move(snapshot->tables[i]);
       number_ = snapshot->number;
       saved_sets = std::move(snapshot->sets);
+      saved_changes = std::move(snapshot->changes);
+      if (has_tables && packed) {
+        report(snapshot_path().string() + ": has all tables, so they are kept in memory");
+        packed.reset();
+      }
     }
   auto const tokens = std::make_shared<detail::catalog_tokens>();
   for (std::size_t i = 0; i < all.size(); ++i) {
@@ -49,40 +63,175 @@ MQL4GREC_DEFINITION live_catalog::live_catalog(std::vector<language::token_table
   for (auto const& [item, names] : saved_sets) content_.sets.put(item, names);
   auto const lists = content_.sets.lists(content_.items);
   std::vector<std::span<item_id const>> const subsets(lists.begin(), lists.end());
-  for (auto const& kinds : content_.kinds) {
+  for (std::size_t g = 0; g < content_.kinds.size(); ++g) {
     std::vector<language::token_table const*> together;
-    for (auto const kind : kinds) together.push_back(&all[to_size(kind)]);
-    content_.tries.emplace_back(together, subsets, options_.tries);
+    for (auto const kind : content_.kinds[g]) together.push_back(&all[to_size(kind)]);
+    if (!packed) {
+      content_.tries.emplace_back(together, subsets, options_.tries);
+      continue;
+    }
+    expects(g < packed->groups.size() && packed->groups[g].kinds == content_.kinds[g],
+            "live catalog: the tries of the packed catalog have other modalities than its tables");
+    content_.tries.emplace_back(packed->groups[g].trie, together, subsets, options_.tries);
   }
   options_.sets.clear();
-  if (!options_.log.empty())
-    log_.emplace(options_.log,
-                 catalog_log::open_options{.fingerprint = fingerprint_,
-                                           .after = number_,
-                                           .replay =
-                                               [&](std::uint64_t number, std::span<catalog_change const> changes) {
-                                                 expects(number == number_ + 1, "record ", number, " follows ", number_,
-                                                         ": the snapshot beside the log is missing or another one");
-                                                 number_ = number;  // a merge below is one of this version
-                                                 for (auto const& change : changes) {
-                                                   check(change);
-                                                   if (!has_room(content_, change))
-                                                     merge_at_once(index(change.item) + 1);
-                                                   make(content_, change, number);
-                                                   ++pending_;
-                                                 }
-                                               },
-                                           .report = options_.report});
+  try {
+    make_all(number_, saved_changes);
+  } catch (error const& failure) {
+    raise<file_error>(snapshot_path().string(), ": ", failure.what());
+  }
   published_ = std::make_shared<detail::published_version>(
       std::make_unique<catalog_version const>(version_of(content_, number_)));
+  if (!options_.log.empty()) begin_log();
   merger_ = std::thread([this] { merge_in_background(); });
+}
+
+MQL4GREC_DEFINITION void live_catalog::begin_log() {
+  if (options_.follow) {
+    followed_.emplace(options_.log, fingerprint_);
+    catch_up();
+    return;
+  }
+  auto const replayed = [&](std::uint64_t number, std::span<catalog_change const> changes) {
+    expects(number == number_ + 1, "record ", number, " follows ", number_,
+            ": the snapshot beside the log is missing or another one");
+    make_all(number, changes);
+  };
+  log_.emplace(options_.log,
+               catalog_log::open_options{
+                   .fingerprint = fingerprint_, .after = number_, .replay = replayed, .report = options_.report});
+  published_->replace(std::make_unique<catalog_version const>(version_of(content_, number_)));
+}
+
+MQL4GREC_DEFINITION std::uint64_t live_catalog::fingerprint(
+    std::vector<language::token_table> const& tables, std::vector<language::token_table> const& history_tokens) const {
+  auto const& packed = options_.packed;
+  bool const known = packed && packed->has(tables) && packed->tables.front().items() == tables.front().items();
+  return fingerprint_of(history_tokens, known ? packed->tokens : fingerprint_of(tables));
 }
 
 MQL4GREC_DEFINITION bool live_catalog::began_with(std::vector<language::token_table> const& tables,
                                                   std::vector<language::token_table> const& history_tokens) const {
-  auto all = tables;
-  all.insert(all.end(), history_tokens.begin(), history_tokens.end());
-  return fingerprint_ == fingerprint_of(all);
+  return fingerprint_ == fingerprint(tables, history_tokens);
+}
+
+MQL4GREC_DEFINITION auto live_catalog::stamp_of(std::filesystem::path const& path) -> file_stamp {
+  struct ::stat found {};
+  if (::stat(path.c_str(), &found) != 0) return {};
+  return {static_cast<std::int64_t>(found.st_ino), found.st_size, found.st_mtim.tv_sec, found.st_mtim.tv_nsec};
+}
+
+MQL4GREC_DEFINITION std::uint64_t live_catalog::catch_up() {
+  expects(followed_.has_value(), "catalog: catch_up() of one that doesn't follow");
+  std::lock_guard const lock(mutex_);
+  expects(!broken_, "catalog: can't follow since an earlier error; it has to be loaded again");
+  auto const before = number_;
+  std::exception_ptr failure;
+  try {
+    follow_log();
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (number_ != before && !broken_)
+    published_->replace(std::make_unique<catalog_version const>(version_of(content_, number_)));
+  if (pending_ >= options_.merge_after && !merging_) merge_wanted_.notify_all();
+  if (failure) std::rethrow_exception(failure);
+  return number_;
+}
+
+/// Makes the changes of the followed log, with the lock.
+MQL4GREC_DEFINITION void live_catalog::follow_log() {
+  // The snapshot is written before the log is shortened: a log that begins later has a newer snapshot.
+  for (int tries = 0; tries < 3; ++tries) {
+    if (auto const stamp = stamp_of(snapshot_path()); stamp != snapshot_stamp_) {
+      auto const snapshot = read_snapshot(snapshot_path(), fingerprint_);
+      snapshot_stamp_ = stamp;
+      if (snapshot && snapshot->number > number_) make_all(snapshot->number, changes_to(*snapshot));
+    }
+    bool const complete = followed_->read(
+        number_, [&](std::uint64_t number, std::span<catalog_change const> changes) { make_all(number, changes); });
+    if (complete) return;
+  }
+  raise<file_error>(options_.log.string(), ": has no record ", number_ + 1, ", and the snapshot beside it isn't newer");
+}
+
+/// Makes changes that are in the log already, as a version that isn't published yet.
+MQL4GREC_DEFINITION void live_catalog::make_all(std::uint64_t number, std::span<catalog_change const> changes) {
+  for (auto const& change : changes) check(change);
+  broken_ = true;    // unless all are made
+  number_ = number;  // a merge below is one of this version
+  for (auto const& change : changes) {
+    make_within_room(change, number);
+    if (recording_) since_.emplace_back(number, change);
+  }
+  broken_ = false;
+  pending_ += std::ssize(changes);
+}
+
+namespace detail {
+
+/// An item with the tokens that tokens_of(modality) returns, as a change.
+template <class TokensOf>
+catalog_change change_to(item_id item, index_t modalities, TokensOf const& tokens_of) {
+  catalog_change change{.item = item};
+  for (index_t m = 0; m < modalities; ++m) {
+    auto const tokens = tokens_of(to_size(m));
+    change.sequences.emplace_back(tokens.begin(), tokens.end());
+  }
+  return change;
+}
+
+}  // namespace detail
+
+/// The changes that make the newest version to the content of a snapshot.
+MQL4GREC_DEFINITION std::vector<catalog_change> live_catalog::changes_to(catalog_snapshot const& snapshot) const {
+  std::map<item_id, catalog_change> changes;
+  auto const& items = content_.tokens->items;
+  auto const modalities = std::ssize(items);
+  if (snapshot.tables.empty()) {  // those that the snapshot lacks are as they were at the beginning
+    for (auto const& table : items)
+      table.each_changed(number_, [&](item_id item, auto) {
+        changes[item] = detail::change_to(item, modalities, [&](std::size_t m) { return items[m].base_of(item); });
+      });
+    for (auto const& change : snapshot.changes) changes[change.item] = change;
+  } else {
+    auto const saved = [&](item_id item) {
+      return detail::change_to(item, modalities, [&](std::size_t m) { return snapshot.tables[m].of(item); });
+    };
+    index_t const end = std::max(content_.items, snapshot.tables.front().items());
+    for (index_t i = 0; i < end; ++i) {
+      auto const item = item_id(static_cast<std::int32_t>(i));
+      for (std::size_t m = 0; m < items.size(); ++m)
+        if (!std::ranges::equal(items[m].of(item, number_), snapshot.tables[m].of(item))) changes[item] = saved(item);
+    }
+    for (auto const& [item, names] : snapshot.sets) {
+      if (!changes.contains(item)) changes[item] = saved(item);
+      changes[item].sets = names;
+    }
+  }
+  std::vector<catalog_change> out;
+  for (auto& [item, change] : changes) out.push_back(std::move(change));
+  return out;
+}
+
+/// The newest change of each item that has changed.
+MQL4GREC_DEFINITION std::vector<catalog_change> live_catalog::changes_since_the_beginning(
+    catalog_version const& version, detail::item_sets const& sets) const {
+  std::map<item_id, catalog_change> changes;
+  for (auto const* tables : {&version.tokens_->items, &version.tokens_->histories})
+    for (auto const& table : *tables)
+      table.each_changed(version.number(), [&](item_id item, auto) { changes[item].item = item; });
+  for (auto& [item, names] : sets.changed_names()) {
+    changes[item].item = item;
+    changes[item].sets = std::move(names);
+  }
+  std::vector<catalog_change> out;
+  for (auto& [item, change] : changes) {
+    auto& now = out.emplace_back(detail::change_to(
+        item, version.modalities(), [&](std::size_t m) { return version.sequence(language::modality(m), item); }));
+    now.sets = std::move(change.sets);
+  }
+  return out;
 }
 
 MQL4GREC_DEFINITION live_catalog::~live_catalog() {
@@ -133,6 +282,11 @@ MQL4GREC_DEFINITION bool live_catalog::has_room(content const& in, catalog_chang
   auto const places = 1 + std::ssize(in.sets.of(change.item)) + more;
   return std::ranges::all_of(in.tries, [&](auto const& trie) { return trie.has_room(places + more); }) &&
          std::ranges::all_of(in.tokens->items, fits) && std::ranges::all_of(in.tokens->histories, fits);
+}
+
+MQL4GREC_DEFINITION void live_catalog::make_within_room(catalog_change const& change, std::uint64_t version) {
+  if (!has_room(content_, change)) merge_at_once(index(change.item) + 1);
+  make(content_, change, version);
 }
 
 MQL4GREC_DEFINITION void live_catalog::put_in_sets(content& in, catalog_change const& change) {
@@ -189,6 +343,7 @@ MQL4GREC_DEFINITION catalog_version live_catalog::version_of(content& from, std:
 }
 
 MQL4GREC_DEFINITION std::uint64_t live_catalog::apply(std::span<catalog_change const> changes) {
+  expects(!options_.follow, "catalog: follows the log of another process, which makes its changes");
   for (auto const& change : changes) check(change);
   request mine{.changes = changes};
   std::unique_lock lock(queue_mutex_);
@@ -231,8 +386,7 @@ MQL4GREC_DEFINITION void live_catalog::commit(std::span<request* const> requests
     if (!changes.empty()) number_ = number;
     for (auto const* change : changes) {
       // The lock isn't released before all changes are made: a merge that ends would publish a part of them.
-      if (!has_room(content_, *change)) merge_at_once(index(change->item) + 1);
-      make(content_, *change, number);
+      make_within_room(*change, number);
       if (recording_) since_.emplace_back(number, *change);
     }
     pending_ += std::ssize(changes);
@@ -326,6 +480,12 @@ MQL4GREC_DEFINITION void live_catalog::merge() {
 }
 
 MQL4GREC_DEFINITION void live_catalog::write_snapshot(catalog_version const& version, detail::item_sets const& sets) {
+  if (options_.packed) {
+    search::write_snapshot(
+        snapshot_path(), fingerprint_,
+        {.number = version.number(), .tables = {}, .changes = changes_since_the_beginning(version, sets)});
+    return;
+  }
   catalog_snapshot snapshot{.number = version.number(), .tables = {}, .sets = sets.changed_names()};
   for (auto const* tables : {&version.tokens_->items, &version.tokens_->histories})
     for (auto const& from : *tables) {
@@ -336,7 +496,7 @@ MQL4GREC_DEFINITION void live_catalog::write_snapshot(catalog_version const& ver
         if (auto const tokens = from.of(item_id(static_cast<std::int32_t>(i)), version.number()); !tokens.empty())
           table.set(item_id(static_cast<std::int32_t>(i)), tokens);
     }
-  search::write_snapshot(options_.log.string() + ".snapshot", fingerprint_, snapshot);
+  search::write_snapshot(snapshot_path(), fingerprint_, snapshot);
 }
 
 MQL4GREC_DEFINITION void live_catalog::merge_in_background() {

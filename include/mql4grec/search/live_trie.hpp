@@ -5,6 +5,9 @@
 //
 //   live_trie::insert(), remove() → publish() → trie_version, which any number of threads read
 //
+// A trie may begin with nodes that are mapped from a file (see packed_catalog.hpp). They come first and never change;
+// changes are added after them in memory, so that the processes of a machine share the pages.
+//
 // Besides its tables, a trie may have subsets of them: each is a root of its own over some of the items, and changes as
 // tables do. To a search it is another table.
 //
@@ -25,6 +28,17 @@
 
 namespace mql4grec::search {
 
+/// The nodes that a trie begins with, in a mapped file: a trie over tables, each array as in trie_storage. Node 0 has
+/// no children, and the roots of the tables follow it.
+struct mapped_nodes {
+  std::shared_ptr<core::detail::mapped_file const> file = nullptr;  ///< nullptr: the trie begins without nodes
+  index_t levels = 0, nodes = 0, entries = 0;                       ///< entries: of all lists
+  index_t most_children = 0, most_listed = 0;                       ///< of any node, and of any leaf
+  /// Where the arrays begin in the file, at multiples of the size of a page.
+  index_t first_child = 0, children_end = 0, token = 0, lists = 0;
+  std::vector<index_t> leaves = {};  ///< of each table
+};
+
 namespace detail {
 
 /// The nodes of all versions. Node 0 has no children and belongs to no version. A leaf has no children either: its
@@ -35,8 +49,16 @@ struct trie_storage {
   reserved_array<token_t> token;                     // (nodes)
   reserved_array<item_id> lists;                     // list 0 is empty
 
-  explicit trie_storage(index_t nodes, index_t list_entries)
+  mapped_nodes base;  // the first nodes and lists
+
+  trie_storage(index_t nodes, index_t list_entries)
       : first_child(nodes), children_end(nodes), token(nodes), lists(list_entries) {}
+  trie_storage(index_t nodes, index_t list_entries, mapped_nodes const& from)
+      : first_child(nodes, *from.file, from.first_child, from.nodes),
+        children_end(nodes, *from.file, from.children_end, from.nodes),
+        token(nodes, *from.file, from.token, from.nodes),
+        lists(list_entries, *from.file, from.lists, from.entries),
+        base(from) {}
 };
 
 /// The roots of a version.
@@ -114,7 +136,7 @@ class trie_version {
 
   std::shared_ptr<detail::trie_storage const> storage_;
   std::shared_ptr<detail::trie_roots const> tables_;  // nullptr: none
-  index_t levels_ = 0, nodes_ = 0;
+  index_t levels_ = 0, nodes_ = 0, reachable_ = 0;
 };
 
 /// The sizes of a live_trie.
@@ -138,6 +160,9 @@ class live_trie {
   /// with the position tables.size() · (1 + s) + t. Items without a sequence in a table are left out.
   live_trie(std::span<language::token_table const* const> tables, std::span<std::span<item_id const> const> subsets,
             live_trie_capacity const& capacity = {});
+  /// The same, with the nodes of the tables from a file. They aren't read now, nor copied.
+  live_trie(mapped_nodes const& base, std::span<language::token_table const* const> tables,
+            std::span<std::span<item_id const> const> subsets, live_trie_capacity const& capacity = {});
 
   /// The number of tokens of each sequence.
   index_t levels() const { return levels_; }
@@ -162,8 +187,9 @@ class live_trie {
   /// All changes so far as a version. Later changes don't alter it.
   [[nodiscard]] trie_version publish();
 
-  /// A trie with the content of a version, in memory of its own and without unreachable nodes. May be called while
-  /// others read or change the trie of the version.
+  /// A trie with the content of a version, in memory of its own and without unreachable nodes. Nodes that are mapped
+  /// from a file stay there, so the time follows the others. May be called while others read or change the trie of the
+  /// version.
   [[nodiscard]] static live_trie compact(trie_version const& from, live_trie_capacity const& capacity = {});
 
  private:
@@ -173,7 +199,7 @@ class live_trie {
   };
 
   live_trie() = default;
-  void reserve(index_t nodes, index_t entries, live_trie_capacity const& capacity);
+  void reserve(index_t nodes, index_t entries, live_trie_capacity const& capacity, mapped_nodes const& base = {});
   node_range children(node_t node) const { return {storage_->first_child[node], storage_->children_end[node]}; }
   index_t size(node_t node) const { return storage_->children_end[node] - storage_->first_child[node]; }
   void set(node_t node, node_range range) {

@@ -42,6 +42,23 @@ MQL4GREC_DEFINITION live_trie::live_trie(std::span<language::token_table const* 
     for (auto const* table : tables) add_subset(*table, subset);
 }
 
+MQL4GREC_DEFINITION live_trie::live_trie(mapped_nodes const& base, std::span<language::token_table const* const> tables,
+                                         std::span<std::span<item_id const> const> subsets,
+                                         live_trie_capacity const& capacity)
+    : levels_(base.levels) {
+  auto const width = std::ssize(tables);
+  expects(width == std::ssize(base.leaves), "live trie: ", width, " tables of a file with ", base.leaves.size());
+  index_t listed = 0;  // in all subsets
+  for (auto const subset : subsets) listed += std::ssize(subset);
+  reserve(base.nodes + width * (std::ssize(subsets) + levels_ * listed), base.entries + width * 2 * listed, capacity,
+          base);
+  for (node_t table = 0; table < width; ++table) roots_.push_back(table + 1);
+  leaves_ = base.leaves;
+  reachable_ = base.nodes - 1;
+  for (auto const subset : subsets)
+    for (auto const* table : tables) add_subset(*table, subset);
+}
+
 MQL4GREC_DEFINITION void live_trie::add_table() {
   expects(nodes_ < storage_->token.capacity(), "live trie: no room for a table");
   roots_.push_back(append(token_t{-1}, {0, 0}));
@@ -87,13 +104,23 @@ MQL4GREC_DEFINITION auto live_trie::append_below(language::token_table const& ta
   return {first, end};
 }
 
-MQL4GREC_DEFINITION void live_trie::reserve(index_t nodes, index_t entries, live_trie_capacity const& capacity) {
+MQL4GREC_DEFINITION void live_trie::reserve(index_t nodes, index_t entries, live_trie_capacity const& capacity,
+                                            mapped_nodes const& base) {
   constexpr index_t most = first_added_node, limit = std::numeric_limits<node_t>::max();
   expects(nodes < most && entries < limit, "live trie: ", nodes, " nodes, expected fewer than ", most);
   index_t const spare = capacity.spare_nodes.value_or(std::max(nodes, index_t{1} << 21));
-  storage_ = std::make_shared<detail::trie_storage>(std::min(most, nodes + spare),
-                                                    std::min(limit, entries + capacity.spare_entries + 1));
+  auto const all_nodes = std::min(most, nodes + spare),
+             all_entries = std::min(limit, entries + capacity.spare_entries + 1);
   path_.resize(to_size(levels_ + 1));
+  if (base.file) {
+    storage_ = std::make_shared<detail::trie_storage>(all_nodes, all_entries, base);
+    nodes_ = published_ = base.nodes;
+    entries_ = base.entries;
+    most_children_ = base.most_children;
+    most_listed_ = base.most_listed;
+    return;
+  }
+  storage_ = std::make_shared<detail::trie_storage>(all_nodes, all_entries);
   entries_ = 1;                // list 0 is empty
   append(token_t{0}, {0, 0});  // node 0: trie_view::childless, whose token is read
 }
@@ -223,6 +250,7 @@ MQL4GREC_DEFINITION trie_version live_trie::publish() {
       .nodes = roots_, .leaves = leaves_, .all_leaves = std::reduce(leaves_.begin(), leaves_.end())});
   out.levels_ = levels_;
   out.nodes_ = nodes_;
+  out.reachable_ = reachable_;
   return out;
 }
 
@@ -231,32 +259,42 @@ MQL4GREC_DEFINITION live_trie live_trie::compact(trie_version const& from, live_
   out.levels_ = from.levels();
   if (from.tables_) out.leaves_ = from.tables_->leaves;
   auto const& old = *from.storage_;
-  // Level by level: the nodes of a level, by their number in `from`.
-  auto const roots = from.root_nodes();
-  std::vector<std::vector<node_t>> levels = {{roots.begin(), roots.end()}};
-  index_t nodes = from.roots(), entries = 0;
+  // Nodes and lists before these stay: node 0 and list 0, or those of the file.
+  auto const kept = static_cast<node_t>(std::max<index_t>(1, old.base.nodes));
+  auto const kept_entries = static_cast<node_t>(std::max<index_t>(1, old.base.entries));
+  // Level by level: the other nodes of a level, by their number in `from`. The children of a node are all of one kind.
+  std::vector<std::vector<node_t>> levels(1);
+  for (auto const root : from.root_nodes())
+    if (root >= kept) levels.front().push_back(root);
+  index_t nodes = std::ssize(levels.front()), entries = 0;
   for (index_t level = 0; level < out.levels_; ++level) {
     std::vector<node_t> next;
     for (auto const node : levels.back())
-      for (auto child = old.first_child[node]; child < old.children_end[node]; ++child) next.push_back(child);
+      if (old.first_child[node] >= kept)
+        for (auto child = old.first_child[node]; child < old.children_end[node]; ++child) next.push_back(child);
     nodes += std::ssize(next);
     levels.push_back(std::move(next));
   }
-  for (auto const leaf : levels.back()) entries += std::ssize(from.items(leaf)) + 1;
-  out.reserve(nodes + 1, entries, capacity);
-  out.reachable_ = nodes;
-  for (index_t root = 0; root < from.roots(); ++root) out.roots_.push_back(static_cast<node_t>(root + 1));
+  for (auto const leaf : levels.back())
+    if (old.first_child[leaf] >= kept_entries) entries += std::ssize(from.items(leaf)) + 1;
+  out.reserve(kept + nodes, kept_entries + entries, capacity, old.base);
+  out.reachable_ = from.reachable_;
+  auto copied_root = kept;
+  for (auto const root : from.root_nodes()) out.roots_.push_back(root < kept ? root : copied_root++);
   for (index_t level = 0; level <= out.levels_; ++level) {
     auto next = static_cast<node_t>(out.nodes_ + std::ssize(levels[to_size(level)]));
     for (auto const node : levels[to_size(level)]) {
-      if (level == out.levels_) {
+      auto const first = old.first_child[node], end = old.children_end[node];
+      if (first < (level == out.levels_ ? kept_entries : kept)) {
+        out.append(old.token[node], {first, end});
+      } else if (level == out.levels_) {
         auto const list = from.items(node);
         out.append(old.token[node], out.append_list(list.first(list.size() - 1), list.back(), {}));
-        continue;
+      } else {
+        auto const last = static_cast<node_t>(next + end - first);
+        out.append(old.token[node], {next, last});
+        next = last;
       }
-      auto const end = static_cast<node_t>(next + old.children_end[node] - old.first_child[node]);
-      out.append(old.token[node], {next, end});
-      next = end;
     }
   }
   return out;

@@ -76,7 +76,8 @@ struct validated_query {
 /// The common base of training and validation sets. Owns its datasets, the tasks and the vocabulary. Const member
 /// functions may be called from several threads at once.
 ///
-/// Memory: an eighth of a byte for each example of a task with OrderedExamples, and 8 bytes for each of another task.
+/// Memory: an eighth of a byte for each example of a task with OrderedExamples, but 8 bytes if it has fewer examples
+/// than an eighth of the users, which would be far from one another; and 8 bytes for each example of another task.
 class example_set {
  public:
   /// The number of examples.
@@ -128,20 +129,25 @@ class example_set {
 
   void find_examples(std::size_t d, std::size_t t) {
     auto const& task = tasks_[t];
-    index_t const every = task.has_ordered_examples() ? stride : 1;
+    auto const few = std::max(stride, datasets_[d].interactions.users() / 8);
     index_t const first = size();
     index_t count = 0;
     auto& places = places_.emplace_back();
+    auto& every = strides_.emplace_back(1);
     task.each_example(datasets_[d], part_, [&](example_place place) {
       if (count++ % every == 0) places.push_back(place);
+      if (every > 1 || count <= few || !task.has_ordered_examples()) return;
+      every = stride;
+      for (index_t i = 0; i * stride < count; ++i) places[to_size(i)] = places[to_size(i * stride)];
+      places.resize(to_size((count + stride - 1) / stride));
     });
     groups_.push_back({static_cast<std::uint16_t>(d), static_cast<std::uint16_t>(t), first, count});
   }
   example_place place_in(std::size_t which, index_t number) const {
     auto const& task = tasks_[groups_[which].task];
-    if (!task.has_ordered_examples()) return places_[which][to_size(number)];
-    auto place = places_[which][to_size(number / stride)];
-    for (index_t i = number % stride; i > 0; --i) {
+    auto const every = strides_[which];
+    auto place = places_[which][to_size(number / every)];
+    for (index_t i = number % every; i > 0; --i) {
       auto const next = task.example_from(datasets_[groups_[which].dataset], part_, {place.row, place.position + 1});
       expects(next.has_value(), "example ", number,
               " of a task isn't found again: its example_from() and each_example() "
@@ -165,7 +171,8 @@ class example_set {
   language::vocabulary vocab_;
   catalog::split part_;
   std::vector<example_group> groups_;
-  std::vector<std::vector<example_place>> places_;  // of each group: of all examples, or of every stride-th
+  std::vector<std::vector<example_place>> places_;  // of each group: of every example whose number strides_ divides
+  std::vector<index_t> strides_;                    // of each group: 1 or stride
 };
 
 /// All training examples of a mixture's tasks. The constructor throws error when a token table doesn't have the

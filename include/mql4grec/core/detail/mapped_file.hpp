@@ -47,6 +47,14 @@ class mapped_file {
   std::filesystem::path const& path() const { return path_; }
   /// All bytes of the file.
   std::span<std::byte const> bytes() const { return bytes_; }
+  /// Maps bytes of the file over memory that was reserved by mmap, page by page: `begin` and `memory` are multiples of
+  /// the size of a page. What is written there stays in this process. Throws file_error when that fails.
+  void map_over(void* memory, index_t begin, index_t bytes) const {
+    if (bytes == 0) return;
+    void* const at = ::mmap(memory, to_size(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
+                            descriptor_, static_cast<::off_t>(begin));
+    expects_file(at != MAP_FAILED, path_, "can't be mapped into memory: ", std::strerror(errno));
+  }
   /// Throws file_error when the file is shorter than it was when it was opened.
   void expect_unchanged() const {
     struct ::stat status {};

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <span>
@@ -122,8 +123,8 @@ class block_writer {
 class spool_file {
  public:
   explicit spool_file(std::filesystem::path path) : path_(std::move(path)) {
-    auto const name = path_.string() + ".spool.partial";
-    descriptor_ = ::open(name.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    auto name = path_.string() + ".spool.partial.XXXXXX";  // another one in each process
+    descriptor_ = ::mkostemp(name.data(), O_CLOEXEC);
     expects_file(descriptor_ >= 0, path_, "can't be opened for writing: ", std::strerror(errno));
     ::unlink(name.c_str());
   }

@@ -1,0 +1,80 @@
+"""A running service, for the tests of it."""
+import contextlib
+import http.client
+import json
+import signal
+import socket
+import subprocess
+import threading
+
+from support import PROGRAM, check
+
+TOKEN = "a-token-of-the-administrator"
+
+
+class Service:
+    """A running service. Its log is kept; every line of it is JSON."""
+
+    def __init__(self, *options, dataset="Tiny", model="start", ready=True, port=0):
+        self.process = subprocess.Popen([PROGRAM, "serve", "--dataset", dataset, "--model", model, "--port", str(port), *map(str, options)],
+                                        stderr=subprocess.PIPE, text=True)
+        self.lines, self.port = [], None
+        for line in self.process.stderr:
+            self.lines.append(json.loads(line))
+            self.port = self.lines[-1].get("port", self.port)
+            if self.lines[-1]["event"] == ("ready" if ready else "listening"):
+                break
+        check(self.port, "it did not start:", self.lines)
+        self.reader = threading.Thread(target=lambda: self.lines.extend(json.loads(line) for line in self.process.stderr))
+        self.reader.start()
+
+    def connect(self):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+
+    def ask(self, method, path, body=None, headers={}, connection=None):
+        """Status and content; bodies that aren't texts are sent as JSON."""
+        connection = connection or self.connect()
+        connection.request(method, path, body if body is None or isinstance(body, (str, bytes)) else json.dumps(body), headers)
+        response = connection.getresponse()
+        content = response.read()
+        self.headers = dict(response.getheaders())
+        return response.status, json.loads(content) if response.getheader("Content-Type") == "application/json" else content
+
+    def recommend(self, **body):
+        status, answer = self.ask("POST", "/recommend", body)
+        check(status == 200, status, answer)
+        return answer
+
+    def refuse(self, status, method, path, body=None, *names, headers={}):
+        found, content = self.ask(method, path, body, headers)
+        check(found == status, method, path, body, "was answered", found, content)
+        check(list(content) == ["error"] and "\n" not in content["error"], content)
+        for name in names:
+            check(name in content["error"], f"expected '{name}' in", content)
+
+    def raw(self, data, wait=5):
+        """What is sent back until the connection is closed."""
+        out = b""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=wait) as connection:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                connection.sendall(data)
+            with contextlib.suppress(ConnectionResetError):
+                while more := connection.recv(1 << 16):
+                    out += more
+        return out
+
+    def end(self, code=0):
+        self.process.send_signal(signal.SIGTERM)
+        check(self.process.wait(timeout=30) == code, "exit code", self.process.returncode)
+        self.reader.join()
+
+
+@contextlib.contextmanager
+def serving(*options, **where):
+    service = Service(*options, **where)
+    try:
+        yield service
+        check(service.process.poll() is None, "the service has ended:", service.lines)
+        service.end()
+    finally:
+        service.process.kill()
