@@ -346,10 +346,10 @@ TEST_CASE("live_catalog: a follower makes the changes of another catalog's log, 
       CHECK(often.catch_up() == writer.version().number());
       CHECK(equals(often.version(), expected));
     }
-    search::live_catalog const late(all, following);
+    search::live_catalog late(all, following);
     CHECK(early.catch_up() == writer.version().number());
     often.catch_up();
-    for (auto const* follower : {&early, &often, &late}) {
+    for (search::live_catalog* follower : {&early, &often, &late}) {
       auto const mine = follower->version(), its = writer.version();
       CHECK(equals(mine, expected));
       CHECK(mine.set_names() == its.set_names());

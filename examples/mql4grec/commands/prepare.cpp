@@ -92,6 +92,7 @@ std::string pack(catalog::dataset_paths const& paths, progress_log& log, json& r
 std::string pack_catalog(catalog::dataset_paths const& paths, std::filesystem::path const& model, progress_log& log,
                          json& result) {
   auto const start = std::chrono::steady_clock::now();
+  expects_file(std::filesystem::exists(model / "config.json"), model / "config.json", "is missing, expected a model");
   auto const metadata = pipeline::read_model_metadata(model);
   log.stage("packing " + paths.packed_catalog().filename().string());
   auto const made = pipeline::pack_catalog(paths.directory(), metadata.vocab);

@@ -14,7 +14,10 @@ namespace mql4grec::program {
 
 added_items::added_items(std::filesystem::path file, file_use use) : path_(std::move(file)) {
   if (path_.empty()) return;
-  if (use == file_use::follow) return catch_up();
+  if (use == file_use::follow) {
+    catch_up();
+    return;
+  }
   make_directory(path_.parent_path());
   sync_name(std::filesystem::absolute(path_.parent_path()));
   lock_.emplace(path_);  // before it is read: what another process appends meanwhile would be cut
