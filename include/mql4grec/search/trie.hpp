@@ -46,7 +46,7 @@ class item_trie {
   /// The same for several tables with sequences of the same length; the root of table t is node t. Throws error also
   /// when there is no table or when their levels differ.
   explicit item_trie(std::span<language::token_table const* const> tables);
-  /// A trie of arrays that are consistent; they are not checked. See read_packed_trie().
+  /// A trie of arrays that are consistent; they are not checked.
   explicit item_trie(trie_columns columns) : columns_(std::move(columns)) {}
 
   /// The number of tokens of each sequence, which is the depth of the leaves.
