@@ -226,10 +226,11 @@ MQL4GREC_DEFINITION std::vector<catalog_change> live_catalog::changes_since_the_
     changes[item].sets = std::move(names);
   }
   std::vector<catalog_change> out;
-  for (auto& [item, change] : changes) {
+  for (auto& entry : changes) {
+    auto const item = entry.first;
     auto& now = out.emplace_back(detail::change_to(
         item, version.modalities(), [&](std::size_t m) { return version.sequence(language::modality(m), item); }));
-    now.sets = std::move(change.sets);
+    now.sets = std::move(entry.second.sets);
   }
   return out;
 }

@@ -630,12 +630,12 @@ class packed_catalog_reader {
       if (index(present[i]) < 0 || index(present[i]) >= directory_.items || (i > 0 && present[i - 1] >= present[i]))
           [[unlikely]]
         raise<file_error>(path().string(), ": row ", i, ": item ", index(present[i]), ", expected numbers that rise");
-    auto const belongs = where_tokens_belong(language::modality(m), table.levels);
+    auto const belongs = where_tokens_belong(language::modality(m));
     for (std::size_t i = 0; i < tokens.size(); ++i)
       check_token(tokens[i], belongs, static_cast<index_t>(i) % table.levels);
   }
   /// For each token, its level in the modality; −1 for others.
-  std::vector<std::int32_t> where_tokens_belong(language::modality kind, index_t) const {
+  std::vector<std::int32_t> where_tokens_belong(language::modality kind) const {
     std::vector<std::int32_t> level(to_size(vocab_.size()), -1);
     for (index_t t = 0; t < vocab_.size(); ++t)
       if (auto const place = vocab_.place(token_t(static_cast<std::int32_t>(t))); place && place->kind == kind)
@@ -665,7 +665,7 @@ class packed_catalog_reader {
     for (index_t node = 1; node <= tables; ++node)
       if (token[to_size(node)] != token_t{-1}) bad_node(node, "is a root with a token");
     std::vector<std::vector<std::int32_t>> belongs;
-    for (auto const kind : trie.kinds) belongs.push_back(where_tokens_belong(language::modality(kind), trie.levels));
+    for (auto const kind : trie.kinds) belongs.push_back(where_tokens_belong(language::modality(kind)));
     for (index_t level = 0; level < trie.levels; ++level) {
       index_t next = begin.back();
       std::vector<index_t> below = {next};
