@@ -2,10 +2,13 @@
 // rates, latencies, statuses, and how many answers differ from those that this program computes itself.
 //
 //   service_load --port N [--connections C] [--rate R] [--seconds S] [--requests N] [--items N] [--k K]
-//                [--deadline-ms D] [--model DIR --dataset DIR] [--other-model DIR] [--allow-all 1]
+//                [--deadline-ms D] [--model DIR --dataset DIR] [--other-model DIR] [--allow-all 1] [--insert-token T]
 //
 // --other-model: a second model that the service may have been told to read; an answer names the one it is from.
 // --allow-all 1: every request allows just the items 0 … N − 1, so that inserted items don't change the answers.
+//
+// --insert-token T: each request inserts a new item instead, with random words of the text, as the administrator with
+// this token; --levels 4 and --codes 8 are those of the text.
 //
 // With a rate, latencies count from the moment at which a request was due, so that a service that falls behind isn't
 // flattered. Latencies of refusals (503) are reported apart.
@@ -46,7 +49,8 @@ struct settings {
   unsigned short port = 0;
   index_t connections = 8, items = 100, k = 10, requests = 0;
   double rate = 0, seconds = 10, deadline_ms = -1;
-  std::string model, other_model, dataset;
+  std::string model, other_model, dataset, insert_token;
+  index_t levels = 4, codes = 8;  // of inserted items
   bool allow_all = false;
 };
 
@@ -66,6 +70,9 @@ settings read_settings(int count, char** arguments) {
     if (name == "--other-model") all.other_model = value;
     if (name == "--dataset") all.dataset = value;
     if (name == "--allow-all") all.allow_all = value == "1";
+    if (name == "--insert-token") all.insert_token = value;
+    if (name == "--levels") all.levels = std::stoi(value);
+    if (name == "--codes") all.codes = std::stoi(value);
   }
   return all;
 }
@@ -110,6 +117,17 @@ std::vector<question> make_questions(settings const& s) {
   return all;
 }
 
+/// A body that inserts item i.
+std::string insertion(settings const& s, index_t i) {
+  random_stream random(2, static_cast<std::uint64_t>(i));
+  json codes = json::array();
+  for (index_t level = 0; level < s.levels; ++level) codes.push_back(random.below(s.codes));
+  // Another run inserts others.
+  auto const name =
+      std::to_string(std::chrono::system_clock::now().time_since_epoch().count()) + "-" + std::to_string(i);
+  return json{{"item", name}, {"title", "Item " + name}, {"codes", {{"text", codes}}}}.dump();
+}
+
 /// Whether an answer has the scores and the items that were expected. Items whose scores are closer than the rounding
 /// of products in batches may change places. `names`: raw ids by number, or none.
 bool is_right(json const& answer, recommendation const& expected, std::vector<std::string> const& names) {
@@ -144,13 +162,15 @@ class client {
 
   /// Asks question i, which was due at `due`.
   void ask(index_t i, clock_type::time_point due) {
+    bool const inserts = !settings_.insert_token.empty();
     auto const& question = questions_[to_size(i % std::ssize(questions_))];
     try {
       if (!stream_.socket().is_open()) stream_.connect({asio::ip::make_address("127.0.0.1"), settings_.port});
-      http::request<http::string_body> request(http::verb::post, "/recommend", 11);
+      http::request<http::string_body> request(http::verb::post, inserts ? "/items" : "/recommend", 11);
+      if (inserts) request.set(http::field::authorization, "Bearer " + settings_.insert_token);
       request.set(http::field::host, "127.0.0.1");
       request.set(http::field::content_type, "application/json");
-      request.body() = question.body;
+      request.body() = inserts ? insertion(settings_, i) : question.body;
       request.prepare_payload();
       http::write(stream_, request);
       http::response<http::string_body> response;
@@ -174,6 +194,7 @@ class client {
       return;
     }
     tally_.answered_ms.push_back(ms);
+    if (!settings_.insert_token.empty()) return;
     auto const answer = json::parse(response.body());
     if (!answer.at("complete").get<bool>()) {
       ++tally_.incomplete;

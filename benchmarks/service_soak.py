@@ -2,19 +2,23 @@
 """A long run of the service: requests from many connections while models are reloaded and items inserted and removed.
 
     benchmarks/service_soak.py PROGRAM SERVICE_LOAD --dataset D --model A --other-model B [--scale 1] [--requests 1000000]
-        [--reloads 100] [--changes 10000] [--connections 16] [--seconds S] [--progress FILE] [--json FILE]
+        [--reloads 100] [--changes 10000] [--connections 16] [--hostile 0] [--seconds S] [--progress FILE] [--json FILE]
 
 Every complete answer is compared with one that service_load computes itself. The run consists of rounds; in each, the same share of
 the requests, reloads and changes is done by one service, which keeps its state in a directory. --progress FILE is written after each
 round: with it, a run that was interrupted continues with the next round, with a new process of the service. --seconds ends a run
-after the round in which the time is over. --scale .02 does 2 % of everything.
+after the round in which the time is over. --scale .02 does 2 % of everything. --hostile N: so many further clients send what no
+client should, at the same time.
 
 Prints a table: what was done, lost and wrong, the memory and the open files of the service after each tenth. Exit 1 if an answer was
 lost or wrong, or if the service didn't end with 0."""
 import argparse
+import contextlib
 import http.client
 import json
 import os
+import random
+import socket
 import subprocess
 import sys
 import tempfile
@@ -70,6 +74,29 @@ class Service:
         return self.process.wait(timeout=60)
 
 
+HOSTILE = (
+    b"GET / HT",  # and nothing more
+    b"GET / HTTP/1.1\r\nA: " + b"x" * 100_000 + b"\r\n\r\n",
+    b"POST /recommend HTTP/1.1\r\nContent-Length: 100\r\n\r\n{",
+    b"POST /recommend HTTP/1.1\r\nContent-Length: 9999999999\r\n\r\nabc",
+    b"POST /recommend HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5;" + b"a" * 60_000,
+    b"POST /recommend HTTP/1.1\r\nContent-Length: 200000\r\nConnection: close\r\n\r\n" + b"[" * 200_000,
+    b"\x00\xff\xfe\r\n\r\n",
+    b"GET /healthz HTTP/1.1\r\n\r\n" * 50 + b"GET /items?query=%f HTTP/1.1\r\nConnection: close\r\n\r\n",
+    b"".join(b"GET " + path + b" HTTP/1.1\r\n\r\n" for path in (b"/metrics", b"/sets", b"/items?query=a", b"/items/1", b"/model", b"/", b"/items/..%2F..%2Fetc")),
+    b"POST /reload HTTP/1.1\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}",
+    b'POST /recommend HTTP/1.1\r\nContent-Length: 44\r\n\r\n{"history": [1, 2], "explain": true, "k": 5}')  # and doesn't wait
+
+
+def be_hostile(port, number, stop):
+    """One client after another, some of which don't wait for their answer."""
+    chance = random.Random(number)
+    while not stop.is_set():
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=chance.choice((0.001, 0.3))) as connection:
+            connection.sendall(chance.choice(HOSTILE))
+            connection.recv(1 << 16)
+
+
 def change(service, number, words):
     """Every second change removes the item that the one before inserted."""
     item = f"S{number // 2}"
@@ -87,11 +114,15 @@ def one_round(service, options, goals, done):
                              options.model, "--other-model", options.other_model, "--allow-all", "1", "--requests", str(requests),
                              "--connections", str(options.connections)], stdout=subprocess.PIPE, text=True)
     before, reloads, changes = service.answered(), done["reloads"], done["changes"]
+    stop = threading.Event()
+    hostile = [threading.Thread(target=be_hostile, args=(service.port, number, stop)) for number in range(options.hostile)]
+    for each in hostile:
+        each.start()
     try:
         running = True
         while running:
             running = load.poll() is None
-            share = (service.answered() - before) / requests if running else 1
+            share = min(1, (service.answered() - before) / requests) if running else 1
             while reloads < done["reloads"] + share * (goals["reloads"] - done["reloads"]):
                 service.ask("POST", "/reload", {"model": (options.other_model, options.model)[reloads % 2]})
                 reloads += 1
@@ -101,8 +132,11 @@ def one_round(service, options, goals, done):
             time.sleep(0.05)
         seen = json.loads(load.stdout.read())
     finally:
+        stop.set()
         load.kill()
         load.wait()
+        for each in hostile:
+            each.join()
     return seen | {"reloads": reloads - done["reloads"], "changes": changes - done["changes"]}
 
 
@@ -123,7 +157,7 @@ def main():
         parser.add_argument(name)
     for name in ("--dataset", "--model", "--other-model"):
         parser.add_argument(name, required=True)
-    for name, default in (("--requests", 1_000_000), ("--reloads", 100), ("--changes", 10_000), ("--connections", 16), ("--workers", 2)):
+    for name, default in (("--requests", 1_000_000), ("--reloads", 100), ("--changes", 10_000), ("--connections", 16), ("--workers", 2), ("--hostile", 0)):
         parser.add_argument(name, type=int, default=default)
     parser.add_argument("--scale", type=float, default=1)
     parser.add_argument("--seconds", type=float, default=float("inf"))

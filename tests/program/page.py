@@ -96,6 +96,8 @@ def a_person_uses_it():
         Path(f"pictures/{item}.png").write_bytes(PIXEL)
     items = json.loads(Path("Tiny/Tiny.item.json").read_text())
     items["7"]["title"] = "<script>document.title = 'taken over'</script><img src=x onerror=alert(1)>"
+    for i, item in items.items():
+        item.update(brand=f"B{int(i) % 2}", categories="<i>All</i>")
     Path("Tiny/Tiny.item.json").write_text(json.dumps(items))
     page = Page("--images", "pictures")
     try:
@@ -124,6 +126,38 @@ def a_person_uses_it():
         page.wait(lambda: page.fused() == [second])
         page.press(f"✕ {second}: {second}", "#allow")
         page.wait(lambda: len(page.fused()) == 10)
+
+        # rules of sets: by a whole name, by its words, and a name that isn't one
+        def add_rule(words, rule, most=None):
+            page.find("#set")[0].send_keys(words)
+            page.find("#set-rule")[0].send_keys(rule)
+            if most is not None:
+                page.find("#quota")[0].clear()
+                page.find("#quota")[0].send_keys(str(most))
+            page.press("Add the rule")
+            page.wait(lambda: page.status() == "10 items" or most == 0)
+
+        sets = lambda: [text.split(" · ") for text in page.texts("#lists > div:first-child .sets")]
+        page.wait(lambda: [len(one) for one in sets()] == [2] * 10)
+        check(all(one[1] == "category:<i>All</i>" for one in sets()), "the sets of an item", sets())
+        add_rule("brand:B0", "only items of")
+        page.wait(lambda: [one[0] for one in sets()] == ["brand:B0"] * 10)
+        check(page.texts("#set-rules button") == ["✕ only brand:B0"], page.texts("#set-rules"))
+        page.press("Remove the rule: only brand:B0", "#set-rules")
+        add_rule("b1", "at most", 3)
+        page.wait(lambda: [one[0] for one in sets()].count("brand:B1") == 3 and len(sets()) == 10)
+        page.press("Remove the rule: at most 3 of brand:B1", "#set-rules")
+        add_rule("brand:B1", "no items")
+        page.wait(lambda: {one[0] for one in sets()} == {"brand:B0"})
+        page.find("#set")[0].send_keys("brand")
+        page.wait(lambda: len(page.find("#set-names option")) == 2)
+        page.press("Add the rule")
+        page.wait(lambda: "choose one" in page.status())
+        page.find("#set")[0].clear()
+        page.press("Remove the rule: none of brand:B1", "#set-rules")
+        page.wait(lambda: page.texts("#set-rules") == ["no rule"])
+        page.find("#seen")[0].send_keys(" ")
+        page.wait(lambda: page.status() == "10 items" and not set(page.titles("#history")) & set(page.fused()))
 
         # a history by titles; a title is never markup
         page.press("Empty the history")

@@ -14,6 +14,7 @@ from features import WIDTH, write_features
 from service import TOKEN, Service, serving
 from support import CODES, ITEMS, PROGRAM, check, check_done, check_one_line, main, run, write_dataset, write_model
 
+
 def end_points():
     with serving("--show-users") as service:
         answer = service.recommend(history=[1, 4], k=5)
@@ -126,6 +127,9 @@ def rules():
         names = ["brand:B0", "brand:B1", "category:All", "category:Rare", "category:even", "empty", "sale"]
         check(service.ask("GET", "/sets") == (200, {"sets": names, "count": 7}), service.ask("GET", "/sets"))
         check(service.ask("GET", "/sets?prefix=brand%3A")[1]["sets"] == names[:2], "by their prefix")
+        check(service.ask("GET", "/sets?query=B1+BRAND") == (200, {"sets": ["brand:B1"], "count": 1}), "by words")
+        service.refuse(400, "GET", "/sets?prefix=" + "x" * 301, None, "'prefix'", "300")
+        check(service.ask("GET", "/items/8")[1]["sets"] == ["brand:B0", *names[2:5]], service.ask("GET", "/items/8"))
         check(numbers(service.recommend(any_of=["category:Rare"])) == [8], "one item of 40")
         check(sorted(numbers(service.recommend(any_of=["sale"], all_of=["brand:B1"]))) == [1, 3, 5], "any and all")
         check(sorted(numbers(service.recommend(any_of=["sale", "category:even"], none_of=["brand:B1"], deny=[2]))) == [4, 6, 8], "none")
@@ -141,17 +145,38 @@ def rules():
             service.refuse(400, "POST", "/recommend", body, *words)
         for sets in ([""], ["x" * 257], [1], ["x"] * 65, "x"):
             service.refuse(400, "POST", "/items", {"codes": WORDS, "sets": sets}, "'sets'", headers=admin)
-        item = service.ask("POST", "/items", {"codes": WORDS, "sets": ["sale", "new"]}, admin)[1]["item"]
+        added = service.ask("POST", "/items", {"codes": WORDS, "sets": ["sale", "new"]}, admin)[1]
+        item = added["item"]
+        check(added["sets"] == ["new", "sale"] == service.ask("GET", f"/items/{item}")[1]["sets"], added)
         check(numbers(service.recommend(any_of=["new"])) == [item] and item in numbers(service.recommend(any_of=["sale"])), "an inserted item")
         check(service.ask("DELETE", "/items/2", None, admin)[0] == 200 and 2 not in numbers(service.recommend(any_of=["sale"])), "a removed one")
         whole = service.recommend(any_of=["sale"], k=10, lists=True, scores="renormalised")
-        for kind, items in whole["lists"].items():
-            total = sum(math.exp(one["score"]) for one in items)
+        for kind, ranked in whole["lists"].items():
+            total = sum(math.exp(one["score"]) for one in ranked)
             check(abs(total - 1) < 1e-3, kind, "adds up to", total)
         check(service.ask("GET", "/model")[1]["calibrated"] is False, "no calibration")
+
+        # a reload reads the sets anew; what changes did to items stays
+        items["8"]["brand"] = "B7"
+        Path("Tiny/Tiny.item.json").write_text(json.dumps(items))
+        Path("Tiny/Tiny.sets.json").write_text(json.dumps({"sale": [9, 10, 2], "fresh": [11]}))
+        check(service.ask("POST", "/reload", {}, admin)[0] == 200, "other sets")
+
+        def look():
+            check(sorted(numbers(service.recommend(any_of=["sale"]))) == [9, 10, item], "another sale, without the removed item")
+            check(numbers(service.recommend(any_of=["new"])) == [item] and numbers(service.recommend(any_of=["fresh"])) == [11], "new sets")
+            check(service.ask("GET", "/items/8")[1]["sets"] == ["brand:B7", *names[2:5]], service.ask("GET", "/items/8"))
+
+        look()
+        check(service.recommend(any_of=["empty"])["items"] == [], "a set that is no more is empty until the next start")
+        Path("Tiny/Tiny.sets.json").write_text('{"sale": [40], "fresh": []}')
+        service.refuse(400, "POST", "/reload", {}, "Tiny.sets.json", "sale", "40", headers=admin)
+        look()
+        Path("Tiny/Tiny.sets.json").write_text(json.dumps({"sale": [9, 10, 2], "fresh": [11]}))
     check_done(run("evaluate", "--dataset", "Tiny", "--model", "start", "--beams", 3, "--calibrate"))
     with serving(*options) as service:
-        check(numbers(service.recommend(any_of=["new"])) == [item], "a new process has the sets")
+        look()
+        service.refuse(400, "POST", "/recommend", {"any_of": ["empty"]}, "empty")
         check(service.ask("GET", "/model")[1]["calibrated"] is True, "a calibration")
         plain, shown = service.recommend(history=[1, 4]), service.recommend(history=[1, 4], scores="calibrated")
         found = [one.pop("probability") for one in shown["items"]]
@@ -259,6 +284,10 @@ def reloads():
         check(service.ask("GET", "/items/3")[1]["title"].startswith("Other"), "the dataset is read again")
         time.sleep(0.1)
         check(loaded()[-1], "which the log says")
+        index = Path("Tiny/Tiny.index_lemb.json")
+        index.write_text(index.read_text().replace("<a_0>", "<a_6>", 1))
+        service.refuse(400, "POST", "/reload", {}, "Tiny", "token indices have changed", "--state", headers=admin)
+        check(service.ask("GET", "/items/0")[1]["codes"]["text"][0] == "<a_0>", "the old ones go on")
     check(TOKEN not in json.dumps(service.lines), "no secret in the log")
     check(any(line["event"] == "request" for line in service.lines), "requests are logged")
 
@@ -325,6 +354,48 @@ def changes():
     check_one_line(run("serve", "--dataset", "Tiny", "--model", "start", "--port", 0, "--log-level", "error", *options), 1, "items.jsonl", "line 2")
 
 
+def changes_together():
+    """Changes that arrive at the same time share synchronizations of the logs; each is made as if it were alone."""
+    Path("token").write_text(TOKEN + "\n")
+    admin = {"Authorization": f"Bearer {TOKEN}"}
+    options = ("--admin-token-file", "token", "--state", "state")
+    Path("Tiny/Tiny.sets.json").write_text(json.dumps({f"set {i}": [] for i in range(65530)}))
+    insert = lambda item, number, **more: ("POST", "/items", {"item": item, "title": f"title {number}", "codes": {"text": [number % 8, number // 8 % 8, 0, 0]}} | more, admin)
+    counter = lambda name: next(float(line.split()[1]) for line in service.ask("GET", "/metrics")[1].decode().splitlines() if line.startswith(name + " "))
+    service = Service(*options)
+    try:
+        for turn in range(20):  # the first request may be made before the second one is read
+            answers = service.at_once(*[insert(f"T{turn}-{i}", i) for i in range(16)])
+            check([status for status, _ in answers] == [200] * 16, answers)
+            if counter("mql4grec_change_batches") < counter("mql4grec_changes"):
+                break
+        check(counter("mql4grec_changes") == 16 * (turn + 1) > counter("mql4grec_change_batches"), "changes never share a synchronization")
+        check(sorted(item["number"] for _, item in answers) == list(range(ITEMS + 16 * turn, ITEMS + 16 * turn + 16)), answers)
+        answers = service.at_once(*[insert("SAME", i) for i in range(12)])
+        check(len({item["number"] for _, item in answers}) == 1, "one item", answers)
+        shown = service.ask("GET", "/items/SAME")[1]
+        check(shown in [item for _, item in answers], shown, answers)
+        names = [str(i) for i in range(65)]
+        answers = service.at_once(insert("GOOD", 1), ("POST", "/items", {"item": ITEMS + 10**6, "codes": WORDS}, admin), ("DELETE", "/items/3", None, admin),
+                                  ("POST", "/items", {"codes": WORDS, "sets": names}, admin), insert("FINE", 2), ("DELETE", "/items/3", None, admin))
+        check(sorted(status for status, _ in answers) == [200, 200, 200, 400, 400, 404], "a wrong one spoils no other", answers)
+        most = [str(i) for i in range(60)]  # more sets than there may be, with those of the file
+        answers = service.at_once(insert("FIRST", 1), insert("MANY", 2, sets=most), insert("LAST", 3, sets=["new"]))
+        check([status for status, _ in answers] == [200, 500, 200], "nor does one that doesn't fit", answers)
+        answers = service.at_once(*[("DELETE", "/items/SAME", None, admin)] * 6)
+        check(sorted(status for status, _ in answers) == [200] + [404] * 5, "it is removed once", answers)
+        service.process.kill()
+        service.process.wait()
+        service.reader.join()
+        service = Service(*options)
+        for item in [f"T{t}-{i}" for t in range(turn + 1) for i in range(16)] + ["GOOD", "FINE", "FIRST", "LAST"]:
+            check(service.ask("GET", f"/items/{item}")[1].get("title"), "lost", item)
+        service.refuse(404, "GET", "/items/SAME")
+        service.end()
+    finally:
+        service.process.kill()
+
+
 def inserted_by_features():
     """The words of an item that is inserted are those that `translate --model` gives it."""
     twin = []  # the features of item 8, whose sequence is taken
@@ -338,7 +409,7 @@ def inserted_by_features():
         service.refuse(400, "POST", "/items", {"text": twin[1:] + ["x"]}, "'text'", '"x"', headers=admin)
         service.refuse(400, "POST", "/items", {"text": twin + [1]}, "'text'", str(WIDTH), headers=admin)
         service.refuse(400, "POST", "/items", {"text": twin, "codes": WORDS}, "'codes'", headers=admin)
-        found = [service.ask("POST", "/items", {"text": twin}, admin)[1]["codes"]["text"] for _ in range(3)]
+        found = [answer["codes"]["text"] for _, answer in service.at_once(*[("POST", "/items", {"text": twin}, admin)] * 3)]
         check(service.ask("GET", "/items/8")[1]["codes"]["text"] not in found and len(set(map(tuple, found))) == 3, found)
     write_features("G.npy", rows=ITEMS + 3, twins=[(ITEMS + i, 8) for i in range(3)])
     check_done(run("translate", "--embeddings", "G.npy", "--modality", "text", "--model", "translator", "--out-index", "Tiny/Tiny.index_lemb.json", "--threads", 1))
@@ -370,7 +441,7 @@ def killed():
                     return refused.append((status, found))
                 acknowledged[item] = found["codes"]["text"]
 
-        threads = [threading.Thread(target=insert, args=(thread,)) for thread in range(3)]
+        threads = [threading.Thread(target=insert, args=(thread,)) for thread in range(8)]
         for thread in threads:
             thread.start()
         time.sleep(chance.uniform(0.05, 0.4))
@@ -426,4 +497,4 @@ def not_built():
 
 
 main([not_built] if "was built without" in run("serve").stderr else [end_points, raw_ids, wrong_requests, deep_lists, hostile_clients, reloads,
-      rules, changes, inserted_by_features, killed, reasons, overload, its_end])
+      rules, changes, changes_together, inserted_by_features, killed, reasons, overload, its_end])

@@ -52,6 +52,19 @@ class Service:
         for name in names:
             check(name in content["error"], f"expected '{name}' in", content)
 
+    def at_once(self, *requests):
+        """The answers to (method, path, body, headers), which the service finds all there when it goes on."""
+        connections = [self.connect() for _ in requests]
+        for connection in connections:
+            connection.connect()
+        time.sleep(0.05)
+        self.process.send_signal(signal.SIGSTOP)
+        for connection, (method, path, body, headers) in zip(connections, requests):
+            connection.request(method, path, body and json.dumps(body), headers)
+        self.process.send_signal(signal.SIGCONT)
+        answers = [connection.getresponse() for connection in connections]
+        return [(answer.status, json.loads(answer.read())) for answer in answers]
+
     def raw(self, data, wait=5):
         """What is sent back until the connection is closed."""
         out = b""

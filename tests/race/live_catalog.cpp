@@ -44,6 +44,10 @@ void check_versions(search::live_catalog_options options) {
         for (int i = 0; i < 20; ++i)
           if (!std::ranges::equal(version->sequence(text, item_id{2 * i}), version->sequence(text, item_id{2 * i + 1})))
             if (version->number() > 20) ++wrong;
+        // Each set of items has one of these pairs, whose sequences are equal.
+        if (auto const some = version->set("some"); some && version->number() > 20)
+          for (int i = 0; i < 20; ++i)
+            if (version->contains(*some, item_id{2 * i}) != version->contains(*some, item_id{2 * i + 1})) ++wrong;
         if (version->number() < last) ++wrong;
         last = version->number();
         if (n % 4 == r) {
@@ -73,6 +77,7 @@ void check_versions(search::live_catalog_options options) {
         std::vector<search::catalog_change> const both{{item_id{2 * i}, sequences}, {item_id{2 * i + 1}, sequences}};
         catalog.apply(both);
         if (n % 100 == 50) catalog.merge();
+        if (n % 50 == 20) catalog.replace_sets({{"some", {item_id{2 * i}, item_id{2 * i + 1}}}});
       }
     });
   for (auto& writer : writers) writer.join();

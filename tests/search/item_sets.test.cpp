@@ -172,7 +172,7 @@ TEST_CASE("item sets: filters leave the items that a loop over the catalog leave
   for (int i = 0; i < 60; ++i) check_filter(expected, version, random_filter(names, items, random));
 }
 
-TEST_CASE("item sets: they follow changes of items, merges and restarts, and versions keep theirs") {
+TEST_CASE("item sets: they follow changes of items, merges, other beginnings and restarts, and versions keep theirs") {
   constexpr index_t items = 40;
   for (std::uint64_t seed = 0; seed < 6; ++seed) {
     random_stream random(seed, 1);
@@ -182,24 +182,47 @@ TEST_CASE("item sets: they follow changes of items, merges and restarts, and ver
         if (random.below(3) == 0) now.sets[name].insert(item_id(static_cast<int>(i)));
     temporary_directory const directory;
     auto const tables = tables_of(now, items);
-    search::live_catalog_options const options{.log = directory / "log",
-                                               .snapshot_after = seed % 2 == 0 ? index_t{1} : index_t{1} << 20,
-                                               .sets = lists_of(now)};
+    search::live_catalog_options options{.log = directory / "log",
+                                         .snapshot_after = seed % 2 == 0 ? index_t{1} : index_t{1} << 20,
+                                         .sets = lists_of(now)};
     std::optional<search::live_catalog> catalog(std::in_place, tables, options);
     std::vector<std::pair<search::catalog_version, plain_catalog>> versions;
+    std::set<item_id> moved;  // to other sets, by changes
     for (int round = 0; round < 12; ++round) {
       for (int n = 0; n < 10; ++n) {
         auto const change = random_change(now, items, random);
+        if (change.sets) moved.insert(change.item);
         now.make(change);
         catalog->apply({&change, 1});
       }
       if (round % 4 == 1) catalog->merge();
+      if (round % 4 == 2) {
+        options.sets.clear();
+        for (auto& [name, members] : now.sets)
+          std::erase_if(members, [&](item_id item) { return !moved.contains(item); });
+        std::erase_if(now.sets, [](auto const& set) { return set.second.empty(); });
+        for (auto const* name : {"a", "b", "c", round > 6 ? "d" : "new"}) {
+          auto& list = options.sets[name];
+          now.sets[name];
+          for (int i = 0; i < items + 10; ++i)
+            if (random.below(4) == 0) list.push_back(item_id{i});
+          for (auto const item : list)
+            if (!moved.contains(item)) now.sets[name].insert(item);
+        }
+        catalog->replace_sets(options.sets);
+      }
       if (round % 4 == 3) {
         versions.clear();  // these are of the catalog that ends
         catalog.reset();
         catalog.emplace(tables, options);
       }
       versions.emplace_back(catalog->version(), now);
+      for (auto const& [item, sequences] : now.items) {
+        std::vector<std::string> names;
+        for (auto const& [name, members] : now.sets)
+          if (members.contains(item)) names.push_back(name);
+        CHECK(catalog->sets_of(item) == names);
+      }
       for (auto const& [version, expected] : versions) {
         auto const names = version.set_names();
         for (auto const& [name, members] : expected.sets) {
@@ -229,6 +252,19 @@ TEST_CASE("item sets: a change is made in all sets even where memory for changes
   }
   auto const version = catalog.version();
   for (auto const& name : version.set_names()) check_filter(now, version, {.any_of = {name}});
+
+  search::named_sets sets;  // hundreds of new ones, while there is room for a few
+  for (int i = 0; i < 900; ++i) sets["set " + std::to_string(i)] = {item_id{i % 30}, item_id{(i + 7) % 30}};
+  for (auto const& [name, list] : sets) now.sets[name] = {list.begin(), list.end()};
+  search::live_catalog fresh(tables_of(now, 60), {.sets = {{"gone", {item_id{1}, item_id{2}}}},
+                                                  .tries = {.spare_nodes = 20000, .spare_entries = 2000}});
+  auto const before = fresh.version();
+  fresh.replace_sets(sets);
+  auto const after = fresh.version();
+  CHECK_FALSE(before.set("set 3").has_value());
+  CHECK(before.contains(*before.set("gone"), item_id{1}));
+  CHECK_FALSE(after.contains(*after.set("gone"), item_id{1}));
+  for (auto const& [name, list] : sets) check_filter(now, after, {.any_of = {name}});
 }
 
 TEST_CASE("item sets: names and numbers out of range are refused, and nothing is changed") {
@@ -248,6 +284,14 @@ TEST_CASE("item sets: names and numbers out of range are refused, and nothing is
   CHECK(complaint<error>([&] { catalog.apply({&change, 1}); }) == "catalog: item 2 is in 65 sets, expected at most 64");
   change.sets = {""};
   CHECK_THROWS_AS(catalog.apply({&change, 1}), error);
+  CHECK(complaint<error>([&] {
+          catalog.replace_sets({{"", {}}});
+        }) == "catalog: a name of a set has 0 bytes, expected 1 to 256");
+  search::named_sets all;
+  for (int i = 0; i < 65536 - 64; ++i) all["set " + std::to_string(i)];
+  CHECK(complaint<error>([&] { catalog.replace_sets(all); }) ==
+        "catalog: more than 65536 sets, those that have been replaced included");
+  CHECK(catalog.sets_of(item_id{3}).size() == 64);
   CHECK(catalog.version().number() == 0);
   auto const version = catalog.version();
   CHECK(complaint<error>([&] { search::catalog_choice({.none_of = {"nowhere"}}, version); }) ==

@@ -57,11 +57,14 @@ std::size_t added_items::read() {
   return more.size() - whole;
 }
 
-void added_items::set(item_id item, added_item const& about) {
+void added_items::set(std::span<std::pair<item_id, added_item> const> items) {
   std::lock_guard const lock(writing_);
-  if (find(item) == about) return;
-  if (file_) file_->append(json{{"item", index(item)}, {"id", about.raw_id}, {"title", about.title}}.dump() + "\n");
-  keep(item, about);
+  std::string lines;
+  for (auto const& [item, about] : items)
+    if (find(item) != about)
+      lines += json{{"item", index(item)}, {"id", about.raw_id}, {"title", about.title}}.dump() + "\n";
+  if (file_ && !lines.empty()) file_->append(lines);
+  for (auto const& [item, about] : items) keep(item, about);
 }
 
 void added_items::keep(item_id item, added_item const& about) {

@@ -6,8 +6,10 @@
 #include <mutex>
 #include <optional>
 #include <shared_mutex>
+#include <span>
 #include <string>
 #include <unordered_map>
+#include <utility>
 
 #include "mql4grec/core/append_file.hpp"
 #include "mql4grec/core/ids.hpp"
@@ -36,10 +38,16 @@ class added_items {
 
   /// With file_use::follow: reads what the other process has added. Throws file_error for a line that is damaged.
   void catch_up();
-  /// Adds or replaces an item; it is on the disk when the function returns. Throws file_error.
-  void set(item_id item, added_item const& about);
+  /// Adds or replaces items; they are on the disk when the function returns, by one synchronization. Throws file_error,
+  /// and none is added then.
+  void set(std::span<std::pair<item_id, added_item> const> items);
   std::optional<added_item> find(item_id item) const;
   std::optional<item_id> find(std::string const& raw_id) const;
+  /// One more than the largest number of an item; 0 if there is none.
+  index_t items() const {
+    std::shared_lock const lock(mutex_);
+    return items_.empty() ? 0 : index(items_.rbegin()->first) + 1;
+  }
   /// Calls visit(item, about) for each item.
   template <class Visit>
   void each(Visit const& visit) const {

@@ -37,6 +37,7 @@ json shown_item_with_words(served_catalog const& catalog, item_id item) {
   auto shown = shown_item(catalog, item);
   shown["number"] = index(item);
   shown["codes"] = catalog.words_of(item);
+  shown["sets"] = catalog.sets_of(item);
   return shown;
 }
 

@@ -121,6 +121,12 @@ std::vector<std::vector<float>> features_of(request_body& body, std::span<pipeli
 
 bool is_number(std::string_view text) { return !text.empty() && text.find_first_not_of("0123456789") == text.npos; }
 
+/// Throws for words or features of a modality in which no item of the dataset has words.
+void check_modality(language::modality kind, served_catalog const& catalog) {
+  if (catalog.data().tokens[to_size(kind)].present().empty())
+    raise<bad_request>("'", language::name_of(kind), "': the dataset has no words of this modality");
+}
+
 /// Throws for an id that names no known item and can't become a new one.
 void check_id(json const& id, served_catalog const& catalog) {
   bool const is_new = id.is_null() || (id.is_string() && !catalog.find(id.get<std::string>()));
@@ -179,6 +185,10 @@ item_body read_item(std::string const& text, served_catalog const& catalog,
   else
     out.sequences.resize(to_size(catalog.vocab().modalities()));
   body.check_all_known();
+  for (std::size_t m = 0; m < out.sequences.size(); ++m)
+    if (!out.sequences[m].empty()) check_modality(language::modality(m), catalog);
+  for (std::size_t p = 0; p < out.features.size(); ++p)
+    if (!out.features[p].empty()) check_modality(translators[p].kind, catalog);
   constexpr std::size_t most = 1000;
   auto const id = out.id.is_string() ? out.id.get<std::string>() : std::string();
   if (out.title.size() > most || id.size() > most || (out.id.is_string() && id.empty()))

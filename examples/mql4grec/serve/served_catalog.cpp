@@ -147,23 +147,29 @@ std::filesystem::path served_catalog::picture_of(item_id item) const {
   return to_size(item) < files_->pictures.size() ? files_->pictures[to_size(item)] : std::filesystem::path();
 }
 
+title_query::title_query(std::string_view text) {
+  std::istringstream in(folded(text));
+  for (std::string word; in >> word;) words_.push_back(word);
+}
+
+bool title_query::matches(std::string_view title) const { return words_.empty() || matches_folded(folded(title)); }
+
+bool title_query::matches_folded(std::string_view title) const {
+  return std::ranges::all_of(words_, [&](auto const& word) { return title.find(word) != title.npos; });
+}
+
 std::vector<item_id> served_catalog::search(std::string_view text, std::size_t most) const {
-  auto const wanted = folded(text);
-  std::vector<std::string> words;
-  std::istringstream in(wanted);
-  for (std::string word; in >> word;) words.push_back(word);
-  if (words.empty()) return {};
-  auto const has_all = [&](std::string const& title) {
-    return std::ranges::all_of(words, [&](auto const& word) { return title.find(word) != title.npos; });
-  };
+  auto const whole = folded(text);
+  title_query const wanted(whole);
+  if (!wanted.has_words()) return {};
   std::vector<item_id> first, others;
   added_->each([&](item_id item, added_item const& about) {
-    if (first.size() < most && has_all(folded(about.title)) && !is_removed(item)) first.push_back(item);
+    if (first.size() < most && wanted.matches(about.title) && !is_removed(item)) first.push_back(item);
   });
   for (auto const& [title, item] : files_->titles) {
     if (first.size() >= most) break;
-    bool const begins = title.starts_with(wanted);
-    if (!begins && (others.size() >= most || !has_all(title))) continue;
+    bool const begins = title.starts_with(whole);
+    if (!begins && (others.size() >= most || !wanted.matches_folded(title))) continue;
     auto const about = added_->find(item);
     if ((about && !about->title.empty()) || is_removed(item)) continue;  // it has another title, or is gone
     (begins ? first : others).push_back(item);

@@ -38,6 +38,21 @@ struct item_place {
   index_t items = 0;  ///< served_catalog::items()
 };
 
+/// A search for all words of a text, in any case of the letters A to Z.
+class title_query {
+ public:
+  explicit title_query(std::string_view text);
+  /// Whether there is a word to look for.
+  bool has_words() const { return !words_.empty(); }
+  /// Whether a title has all words; without a word, any title has.
+  bool matches(std::string_view title) const;
+  /// The same for a title in lower case.
+  bool matches_folded(std::string_view title) const;
+
+ private:
+  std::vector<std::string> words_;
+};
+
 /// A dataset as clients see it, with the items that are inserted and removed while it is served.
 class served_catalog {
  public:
@@ -76,6 +91,8 @@ class served_catalog {
   std::string title_of(item_id item) const;
   /// The words of an item by modality: {"text": ["<a_1>", …], "image": […]}; null for a modality that it lacks.
   json words_of(item_id item) const;
+  /// The names of an item's sets. May wait for a disk.
+  std::vector<std::string> sets_of(item_id item) const { return live_->sets_of(item); }
   /// Whether the item was in the dataset, or was inserted, and has been removed since.
   bool is_removed(item_id item) const;
   /// The file of an item's picture; empty if it has none.

@@ -78,28 +78,29 @@ struct service::end_point {
 };
 
 std::vector<service::end_point> const& service::end_points() {
-  static std::vector<end_point> const all = {
-      {"POST", "/recommend", &service::recommend},
-      {"GET", "/items", &service::find_items, {.thread = true}},
-      {"POST", "/items", &service::set_item, {.token = true, .thread = true}},
-      {"GET", "/items/", &service::show_item},
-      {"DELETE", "/items/", &service::remove_item, {.token = true, .thread = true}},
-      {"GET", "/sets", &service::find_sets, {.thread = true}},
-      {"GET", "/pictures/", &service::show_picture, {.thread = true}},
-      {"GET", "/users", &service::show_users},
-      {"GET", "/users/", &service::show_user},
-      {"GET", "/model", &service::show_model},
-      {"POST", "/reload", &service::reload, {.token = true}},
-      {"GET", "/", &service::show_page, {.model = false}},
-      {"GET", "/openapi.json", &service::show_description, {.model = false}},
-      {"GET", "/healthz", &service::show_liveness, {.model = false}},
-      {"GET", "/readyz", &service::show_readiness, {.model = false}},
-      {"GET", "/metrics", &service::show_metrics, {.model = false}}};
+  static std::vector<end_point> const all = {{"POST", "/recommend", &service::recommend},
+                                             {"GET", "/items", &service::find_items, {.thread = true}},
+                                             {"POST", "/items", &service::set_item, {.token = true}},
+                                             {"GET", "/items/", &service::show_item, {.thread = true}},
+                                             {"DELETE", "/items/", &service::remove_item, {.token = true}},
+                                             {"GET", "/sets", &service::find_sets, {.thread = true}},
+                                             {"GET", "/pictures/", &service::show_picture, {.thread = true}},
+                                             {"GET", "/users", &service::show_users},
+                                             {"GET", "/users/", &service::show_user},
+                                             {"GET", "/model", &service::show_model},
+                                             {"POST", "/reload", &service::reload, {.token = true}},
+                                             {"GET", "/", &service::show_page, {.model = false}},
+                                             {"GET", "/openapi.json", &service::show_description, {.model = false}},
+                                             {"GET", "/healthz", &service::show_liveness, {.model = false}},
+                                             {"GET", "/readyz", &service::show_readiness, {.model = false}},
+                                             {"GET", "/metrics", &service::show_metrics, {.model = false}}};
   return all;
 }
 
 service::service(service_options options, compute const& on, service_log& log)
-    : options_(std::move(options)), compute_(on), log_(log) {}
+    : options_(std::move(options)), compute_(on), log_(log), writer_(placers_, [this](std::exception const& fault) {
+        log_.fail("error", {{"end_point", "changes"}, {"what", fault.what()}});
+      }) {}
 
 service::~service() {
   follower_ = {};  // waits for its end
@@ -114,6 +115,17 @@ service::~service() {
 std::shared_ptr<service::loaded const> service::current() const {
   std::lock_guard const lock(mutex_);
   return current_;
+}
+
+/// Throws unless a model and a dataset have the words of those that are served: changes of the catalog are words.
+void service::check_same_words(loaded const& now, loaded const& next) {
+  auto const& live = now.catalog.live();
+  auto const advice = "; start the service again to serve it, with another --state directory";
+  if (live.vocab() != next.catalog.vocab())
+    raise(next.paths.model.string(), ": the model has another vocabulary than the catalog that is served", advice);
+  if (!live.began_with(next.catalog.data().tokens))
+    raise(next.paths.catalog.dataset.string(),
+          ": the token indices have changed, and changes of the catalog belong to the old ones", advice);
 }
 
 std::shared_ptr<service::loaded const> service::read(served_paths const& paths) {
@@ -134,6 +146,7 @@ std::shared_ptr<service::loaded const> service::read(served_paths const& paths) 
              {},
              nullptr});
   auto const& data = next->catalog.data();
+  if (same) check_same_words(*before, *next);
   search::live_catalog_options live{.log = state.empty() ? state : state / "catalog.log",
                                     .follow = options_.follow,
                                     .packed = next->catalog.packed(),
@@ -152,6 +165,8 @@ std::shared_ptr<service::loaded const> service::read(served_paths const& paths) 
                                        .shared_catalog = same ? before->model->catalog() : nullptr},
                                       options_.serving);
   next->catalog.show(next->model->catalog());
+  // The last step that may fail. The sets of descriptions and files are those of a new start from here on.
+  if (same && next->catalog.sets() != before->catalog.sets()) next->catalog.live().replace_sets(next->catalog.sets());
   log_.info("loaded", {{"model", paths.model.string()},
                        {"dataset", paths.catalog.dataset.string()},
                        {"dataset_was_read", !before || !next->catalog.shares_files_with(before->catalog)},
@@ -239,7 +254,8 @@ void service::handle(http_request request, responder const& client) {
   responder const answer([this, client, name, started](http_response response) {
     auto const time = clock::now() - started;
     metrics_.count_request(name, response.status, time);
-    log_.debug("request", {{"end_point", name}, {"status", response.status}, {"ms", milliseconds(time)}});
+    if (log_.writes_debug())
+      log_.debug("request", {{"end_point", name}, {"status", response.status}, {"ms", milliseconds(time)}});
     client(std::move(response));
   });
   guarded(name, answer, [&] {
@@ -281,7 +297,7 @@ void service::show_readiness(exchange const& x) {
 }
 
 void service::show_metrics(exchange const& x) {
-  service_gauges gauges{.ready = x.with != nullptr, .http = http_counts_()};
+  service_gauges gauges{.ready = x.with != nullptr, .http = http_counts_(), .changes = writer_.counts()};
   if (x.with) gauges.waiting = x.with->model->waiting(), gauges.items = x.with->catalog.items();
   x.answer({.body = metrics_.text(gauges), .content_type = "text/plain; version=0.0.4; charset=utf-8"});
 }
@@ -318,15 +334,18 @@ void service::find_items(exchange const& x) {
 }
 
 void service::find_sets(exchange const& x) {
-  constexpr std::size_t most = 100;
-  auto const prefix = query_parameter(x.request.query, "prefix");
-  auto const names = x.with->catalog.live().version().set_names();  // sorted
-  auto const first = std::ranges::lower_bound(names, prefix);
-  auto last = first;
-  while (last != names.end() && last->starts_with(prefix)) ++last;
+  constexpr std::size_t most = 100, longest = 300;
+  auto const prefix = query_parameter(x.request.query, "prefix"), query = query_parameter(x.request.query, "query");
+  for (auto const* text : {&prefix, &query})
+    if (text->size() > longest)
+      raise<bad_request>(text == &query ? "'query': " : "'prefix': ", text->size(), " bytes, expected at most ",
+                         longest);
+  title_query const wanted(query);
   json shown = json::array();
-  for (auto at = first; at != last && shown.size() < most; ++at) shown.push_back(*at);
-  x({{"sets", std::move(shown)}, {"count", last - first}});
+  std::size_t count = 0;
+  for (auto const& name : x.with->catalog.live().version().set_names())
+    if (name.starts_with(prefix) && wanted.matches(name) && count++ < most) shown.push_back(name);
+  x({{"sets", std::move(shown)}, {"count", count}});
 }
 
 void service::show_item(exchange const& x) {
@@ -373,56 +392,16 @@ void service::show_model(exchange const& x) {
   x(shown);
 }
 
-template <class Work>
-void service::change(exchange const& x, char const* otherwise, Work const& work) {
-  try {
-    x(work());
-  } catch (std::exception const& fault) {
-    log_.fail("error", {{"end_point", x.name}, {"what", fault.what()}});
-    x.answer(failure(500, otherwise));
-  }
+void service::change(exchange const& x, std::variant<item_body, item_id> what) {
+  writer_.post({.catalog = {x.with, &x.with->catalog}, .what = std::move(what), .answer = x.answer});
 }
 
-void service::set_item(exchange const& x) {
-  auto const asked = read_item(x.request.body, x.with->catalog, placers_);
-  change(x, "the item was not stored", [&]() -> json {
-    auto const& catalog = x.with->catalog;
-    auto const& id = asked.id;
-    std::unique_lock lock(inserting_);  // two insertions of one raw id get one number
-    bool const is_known = id.is_number() || (id.is_string() && catalog.find(id.get<std::string>()));
-    auto const item = is_known ? catalog.item_of(id, {.name = "item", .items = catalog.items()}) : next_item(catalog);
-    auto about = catalog.added()->find(item).value_or(added_item());
-    if (!is_known && id.is_string()) about.raw_id = id.get<std::string>();
-    if (!asked.title.empty()) about.title = asked.title;
-    catalog.added()->set(item, about);
-    auto sequences = asked.sequences;
-    if (asked.features.empty()) lock.unlock();  // otherwise no other item is placed before this one has its words
-    for (std::size_t p = 0; p < asked.features.size(); ++p) {
-      if (asked.features[p].empty()) continue;
-      auto const kind = placers_[p].kind;
-      sequences[to_size(kind)] =
-          placers_[p].place(asked.features[p], {catalog.live().version(), kind, catalog.vocab()});
-    }
-    search::catalog_change const change{item, std::move(sequences), asked.sets};
-    catalog.live().apply({&change, 1});
-    return {{"item", catalog.id_of(item)}, {"number", index(item)}, {"codes", catalog.words_of(item)}};
-  });
-}
-
-item_id service::next_item(served_catalog const& catalog) {
-  auto next = static_cast<std::int32_t>(catalog.items());
-  catalog.added()->each(
-      [&](item_id item, added_item const&) { next = std::max(next, static_cast<std::int32_t>(index(item)) + 1); });
-  return item_id(next);
-}
+void service::set_item(exchange const& x) { change(x, read_item(x.request.body, x.with->catalog, placers_)); }
 
 void service::remove_item(exchange const& x) {
   auto const item = x.with->catalog.item_of_path(x.item);
-  if (!item || x.with->catalog.is_removed(*item)) return x.answer(failure(404, "there is no item '" + x.item + "'"));
-  change(x, "the item was not removed", [&]() -> json {
-    x.with->catalog.live().remove(*item);
-    return {{"item", x.with->catalog.id_of(*item)}};
-  });
+  if (!item) return x.answer(failure(404, "there is no item '" + x.item + "'"));
+  change(x, *item);
 }
 
 void service::reload(exchange const& x) {

@@ -10,6 +10,7 @@
 #include <string>
 #include <thread>
 
+#include "catalog_writer.hpp"
 #include "compute/serving.hpp"
 #include "compute/thread_pool.hpp"
 #include "http_server.hpp"
@@ -67,16 +68,13 @@ class service {
   std::shared_ptr<loaded const> current() const;
   std::shared_ptr<loaded const> read(served_paths const& paths);
   void follow(std::stop_token stop);
+  static void check_same_words(loaded const& now, loaded const& next);
   bool is_admin(http_request const& request) const;
-  static item_id next_item(served_catalog const& catalog);
 
   template <class Work>
   void guarded(std::string const& name, responder const& answer, Work const& work);
 
-  /// Answers with what work() returns, or with 500 and a line if it throws.
-  template <class Work>
-  void change(exchange const& x, char const* otherwise, Work const& work);
-
+  void change(exchange const& x, std::variant<item_body, item_id> what);
   void recommend(exchange const& x);
   void find_items(exchange const& x);
   void find_sets(exchange const& x);
@@ -102,9 +100,9 @@ class service {
   std::atomic<bool> reloading_ = false;
   std::atomic<int> models_ = 0;  // that exist: the current one, and others whose requests are being answered
   std::vector<pipeline::item_placer> placers_;
-  std::mutex inserting_;       // locked while an item gets its number and its words
   thread_pool slow_{4};        // for what waits for a disk, or reads the whole catalog
   thread_pool background_{1};  // reloads, and the end of models that have been replaced
+  catalog_writer writer_;
   mutable std::mutex mutex_;
   bool ending_ = false;
   std::shared_ptr<loaded const> current_;

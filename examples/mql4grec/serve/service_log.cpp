@@ -10,12 +10,13 @@ namespace mql4grec::program {
 
 namespace {
 
-/// The members of {"event": …} and the facts, without the braces: spdlog's pattern adds time and level.
-std::string members(char const* event, json const& facts) {
+/// Writes the members of {"event": …} and the facts, without the braces: spdlog's pattern adds time and level.
+void write(spdlog::logger& to, spdlog::level::level_enum level, char const* event, json const& facts) {
+  if (!to.should_log(level)) return;
   auto text = json(event).dump();
   for (auto const& [name, value] : facts.items())
     text += ", " + json(name).dump() + ": " + value.dump(-1, ' ', false, json::error_handler_t::replace);
-  return text;
+  to.log(level, spdlog::string_view_t(text));
 }
 
 }  // namespace
@@ -29,9 +30,11 @@ service_log::service_log(std::string const& level)
 }
 service_log::~service_log() = default;
 
-void service_log::debug(char const* event, json const& facts) { logger_->debug(members(event, facts)); }
-void service_log::info(char const* event, json const& facts) { logger_->info(members(event, facts)); }
-void service_log::warn(char const* event, json const& facts) { logger_->warn(members(event, facts)); }
-void service_log::fail(char const* event, json const& facts) { logger_->error(members(event, facts)); }
+bool service_log::writes_debug() const { return logger_->should_log(spdlog::level::debug); }
+
+void service_log::debug(char const* event, json const& facts) { write(*logger_, spdlog::level::debug, event, facts); }
+void service_log::info(char const* event, json const& facts) { write(*logger_, spdlog::level::info, event, facts); }
+void service_log::warn(char const* event, json const& facts) { write(*logger_, spdlog::level::warn, event, facts); }
+void service_log::fail(char const* event, json const& facts) { write(*logger_, spdlog::level::err, event, facts); }
 
 }  // namespace mql4grec::program

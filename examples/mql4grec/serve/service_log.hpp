@@ -18,6 +18,8 @@ class service_log {
   explicit service_log(std::string const& level);
   ~service_log();
 
+  /// Whether events of the level "debug" are written. Others needn't be made.
+  bool writes_debug() const;
   /// `event` is a word; `facts` an object.
   void debug(char const* event, json const& facts);
   void info(char const* event, json const& facts);

@@ -63,6 +63,9 @@ class service_metrics::families {
         refused(gauge("mql4grec_refused_connections", "Connections refused since the start, beyond the limit")),
         malformed(
             gauge("mql4grec_malformed_requests", "Requests since the start that were not HTTP, too large or too slow")),
+        changes(gauge("mql4grec_changes", "Changes of the catalog since the start")),
+        change_batches(
+            gauge("mql4grec_change_batches", "Batches of changes since the start, each synced to the disk once")),
         resident(gauge("process_resident_memory_bytes", "Resident memory size in bytes")),
         files(gauge("process_open_fds", "Number of open file descriptors")) {}
 
@@ -79,7 +82,8 @@ class service_metrics::families {
   prometheus::Family<prometheus::Histogram>& stage_seconds;
   prometheus::Histogram &encode, &search, &rank;
   prometheus::Counter& incomplete;
-  prometheus::Gauge &waiting, &items, &ready, &connections, &refused, &malformed, &resident, &files;
+  prometheus::Gauge &waiting, &items, &ready, &connections, &refused, &malformed, &changes, &change_batches, &resident,
+      &files;
 };
 
 service_metrics::service_metrics() : families_(std::make_unique<families>()) {}
@@ -105,6 +109,8 @@ std::string service_metrics::text(service_gauges const& now) const {
   f.connections.Set(static_cast<double>(now.http.connections));
   f.refused.Set(static_cast<double>(now.http.refused));
   f.malformed.Set(static_cast<double>(now.http.malformed));
+  f.changes.Set(static_cast<double>(now.changes.changes));
+  f.change_batches.Set(static_cast<double>(now.changes.batches));
   f.resident.Set(resident_bytes());
   f.files.Set(open_files());
   return prometheus::TextSerializer().Serialize(f.registry.Collect());

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "catalog_writer.hpp"
 #include "http_server.hpp"
 #include "mql4grec/recommender.hpp"
 
@@ -15,6 +16,7 @@ struct service_gauges {
   index_t items = 0;      ///< numbers in use
   bool ready = false;     ///< a model is loaded
   http_counts http = {};  ///< of the server
+  catalog_writer_counts changes = {};
 };
 
 class service_metrics {

@@ -1,6 +1,7 @@
 #pragma once
 // The token sequence of an item that is inserted into a live catalog, from its features and the translator of the
 // catalog. No other item gets another sequence.
+#include <set>
 #include <span>
 #include <vector>
 
@@ -15,6 +16,8 @@ struct placement {
   search::catalog_version const& version;  ///< the sequences that are taken
   language::modality kind;                 ///< the modality of the features
   language::vocabulary const& vocab;       ///< the tokens of the catalog
+  /// Further sequences that are taken, such as those of items that are inserted together; nullptr: none.
+  std::set<std::vector<token_t>> const* also_taken = nullptr;
 };
 
 /// The tokens of the nearest codes, or of the nearest free ones if an item of the version has these; see
@@ -42,7 +45,7 @@ template <Backend B, quantize::Quantizer<B> M>
   };
   auto const codes = quantize::place_item(worker, model, features, [&](std::span<code_t const> wanted) {
     to_tokens(wanted);
-    return trie->find(table, tokens) >= 0;
+    return trie->find(table, tokens) >= 0 || (where.also_taken && where.also_taken->contains(tokens));
   });
   to_tokens(codes);
   return tokens;

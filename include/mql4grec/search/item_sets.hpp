@@ -103,6 +103,43 @@ class item_sets {
       for (auto const set : sets) all[to_size(index_t{set})].push_back(item);
     return all;
   }
+  /// The same, if the catalog had begun with other sets: items that put() has moved stay where they are, and sets keep
+  /// their numbers. Throws error for a name or a number that isn't allowed.
+  item_sets beginning_with(named_sets const& sets) const {
+    item_sets const fresh(sets);
+    auto numbers = std::make_shared<names>(*numbers_);
+    std::vector<std::int32_t> number_of;  // by the number in `fresh`, where names ascend
+    for (auto const& [name, number] : *fresh.numbers_)
+      number_of.push_back(static_cast<std::int32_t>(numbers->emplace(name, std::ssize(*numbers)).first->second));
+    expects(std::ssize(*numbers) <= max_item_sets, "catalog: more than ", max_item_sets,
+            " sets, those that have been replaced included");
+    auto base = std::make_shared<std::vector<entry>>(*fresh.base_);
+    for (auto& each : *base) each.set = number_of[to_size(index_t{each.set})];
+    std::ranges::sort(*base);
+    item_sets out = *this;
+    out.numbers_ = std::move(numbers);
+    out.base_ = std::move(base);
+    return out;
+  }
+  /// The items that both began with in some set, ascending, without those that put() has moved.
+  item_list items_of_beginnings(item_sets const& other) const {
+    item_list all;
+    for (auto const* each : {this, &other})
+      for (auto const& [item, set] : *each->base_)
+        if (!changed_.contains(item)) all.push_back(item);
+    std::ranges::sort(all);
+    all.erase(std::unique(all.begin(), all.end()), all.end());
+    return all;
+  }
+  /// The names of an item's sets, in ascending order.
+  std::vector<std::string> names_of(item_id item) const {
+    auto const sets = of(item);
+    std::vector<std::string> all;
+    if (sets.empty()) return all;
+    for (auto const& [name, number] : *numbers_)
+      if (std::ranges::binary_search(sets, static_cast<std::int32_t>(number))) all.push_back(name);
+    return all;
+  }
   /// The items whose sets have changed, with the names of their sets.
   std::map<item_id, std::vector<std::string>> changed_names() const {
     std::vector<std::string const*> name_of(numbers_->size());

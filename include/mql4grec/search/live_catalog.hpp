@@ -302,6 +302,15 @@ class live_catalog {
   /// With live_catalog_options::follow: makes the changes that the log has got since the last call. Returns the number
   /// of the newest version. Throws file_error if the log can't be followed any more.
   std::uint64_t catch_up();
+  /// Replaces the sets of live_catalog_options::sets: the catalog is then as if it had begun with these. Items to which
+  /// changes have given sets keep those. A set that is missing here stays, as an empty one. The log doesn't contain
+  /// this: give the same sets at the next start. All sets are replaced at once; the number of the version stays,
+  /// changes wait meanwhile, requests don't. Throws error for names or numbers that aren't allowed, and nothing is
+  /// replaced.
+  void replace_sets(named_sets const& sets);
+  /// The names of an item's sets, in ascending order, those of an item without a sequence included. Takes a lock that
+  /// changes hold while they are written to the disk.
+  [[nodiscard]] std::vector<std::string> sets_of(item_id item) const;
 
   /// A reader for one thread at a time. Takes a lock; reading doesn't.
   [[nodiscard]] catalog_reader reader() const { return catalog_reader(published_); }
@@ -330,6 +339,8 @@ class live_catalog {
     detail::item_sets sets;
     index_t items = 0;
   };
+  /// The sets of an item, by their numbers, ascending.
+  using set_list = std::vector<std::int32_t>;
   /// The group and the table of a modality.
   struct trie_place {
     std::size_t group;
@@ -353,6 +364,9 @@ class live_catalog {
   static bool has_room(content const& in, catalog_change const& change);
   void make_within_room(catalog_change const& change, std::uint64_t version);
   static void put_in_sets(content& in, catalog_change const& change);
+  static void add_tables(content& in, index_t sets_before);
+  void move_item(content& in, std::size_t modality, item_id item, std::span<token_t const> before,
+                 std::span<token_t const> next, set_list const& sets_before, set_list const& sets) const;
   void make(content& in, catalog_change const& change, std::uint64_t version) const;
   catalog_version version_of(content& from, std::uint64_t number) const;
   content compacted(catalog_version const& from, detail::item_sets sets, index_t items) const;
@@ -376,7 +390,7 @@ class live_catalog {
   bool committing_ = false;
 
   // Guarded by mutex_, which writers hold while they commit.
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable merged_, merge_wanted_;
   content content_;
   std::uint64_t number_ = 0, fingerprint_ = 0;

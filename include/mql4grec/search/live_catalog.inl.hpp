@@ -290,47 +290,93 @@ MQL4GREC_DEFINITION void live_catalog::make_within_room(catalog_change const& ch
   make(content_, change, version);
 }
 
+/// Gives the sets that are new their tables.
+MQL4GREC_DEFINITION void live_catalog::add_tables(content& in, index_t sets_before) {
+  for (std::size_t g = 0; g < in.tries.size(); ++g)
+    for (auto n = (in.sets.size() - sets_before) * std::ssize(in.kinds[g]); n > 0; --n) in.tries[g].add_table();
+}
+
 MQL4GREC_DEFINITION void live_catalog::put_in_sets(content& in, catalog_change const& change) {
   if (!change.sets) return;
   auto const before = in.sets.size();
   in.sets.put(change.item, *change.sets);
-  for (std::size_t g = 0; g < in.tries.size(); ++g)
-    for (auto n = (in.sets.size() - before) * std::ssize(in.kinds[g]); n > 0; --n) in.tries[g].add_table();
+  add_tables(in, before);
+}
+
+/// Gives an item other tokens and other sets in the trie of a modality.
+MQL4GREC_DEFINITION void live_catalog::move_item(content& in, std::size_t modality, item_id item,
+                                                 std::span<token_t const> before, std::span<token_t const> next,
+                                                 set_list const& sets_before, set_list const& sets) const {
+  auto const& place = *places_[modality];
+  auto& trie = in.tries[place.group];
+  auto const table_of = [&](std::int32_t set) {
+    return std::ssize(in.kinds[place.group]) * (1 + index_t{set}) + place.table;
+  };
+  bool const moves = !std::ranges::equal(before, next);
+  if (!before.empty()) {
+    if (moves) trie.remove(place.table, before, item);
+    for (auto const set : sets_before)
+      if (moves || !std::ranges::binary_search(sets, set)) trie.remove(table_of(set), before, item);
+  }
+  if (!next.empty()) {
+    if (moves) trie.insert(place.table, next, item);
+    for (auto const set : sets)
+      if (moves || !std::ranges::binary_search(sets_before, set)) trie.insert(table_of(set), next, item);
+  }
 }
 
 MQL4GREC_DEFINITION void live_catalog::make(content& in, catalog_change const& change, std::uint64_t version) const {
   auto const sets_before = in.sets.of(change.item);
   put_in_sets(in, change);
   auto const sets = in.sets.of(change.item);
-  auto const is_in = [](std::vector<std::int32_t> const& all, std::int32_t set) {
-    return std::ranges::binary_search(all, set);
-  };
   for (std::size_t m = 0; m < places_.size(); ++m) {
     if (!places_[m]) continue;
-    auto const& place = *places_[m];
-    auto& trie = in.tries[place.group];
-    auto const table_of = [&](std::int32_t set) {
-      return std::ssize(in.kinds[place.group]) * (1 + index_t{set}) + place.table;
-    };
     auto& tokens = in.tokens->items[m];
     std::span<token_t const> const next =
         m < change.sequences.size() ? std::span<token_t const>(change.sequences[m]) : std::span<token_t const>();
     auto const before = tokens.of(change.item, version);
-    bool const moves = !std::ranges::equal(before, next);
-    if (!before.empty()) {
-      if (moves) trie.remove(place.table, before, change.item);
-      for (auto const set : sets_before)
-        if (moves || !is_in(sets, set)) trie.remove(table_of(set), before, change.item);
-    }
-    if (!next.empty()) {
-      if (moves) trie.insert(place.table, next, change.item);
-      for (auto const set : sets)
-        if (moves || !is_in(sets_before, set)) trie.insert(table_of(set), next, change.item);
-    }
-    if (moves) tokens.set(change.item, next, version);
+    move_item(in, m, change.item, before, next, sets_before, sets);
+    if (!std::ranges::equal(before, next)) tokens.set(change.item, next, version);
     if (!in.tokens->histories.empty()) in.tokens->histories[m].set(change.item, next, version);
   }
   in.items = std::max(in.items, index(change.item) + 1);
+}
+
+MQL4GREC_DEFINITION void live_catalog::replace_sets(named_sets const& sets) {
+  std::unique_lock lock(mutex_);
+  merged_.wait(lock, [&] { return !merging_; });  // a merge goes on from the sets that it began with
+  expects(!broken_, "catalog: can't be changed since an earlier error; it has to be loaded again");
+  auto const old = content_.sets;
+  auto next = old.beginning_with(sets);
+  auto const items = old.items_of_beginnings(next);
+  auto const make_room = [&](index_t places) {
+    if (!std::ranges::all_of(content_.tries, [&](auto const& trie) { return trie.has_room(places); })) merge_at_once(0);
+  };
+  make_room(next.size() - old.size());
+  broken_ = true;  // unless all items are moved
+  content_.sets = std::move(next);
+  add_tables(content_, old.size());
+  for (auto const item : items) {
+    auto const before = old.of(item), after = content_.sets.of(item);
+    if (before == after) continue;
+    make_room(std::ssize(before) + std::ssize(after));
+    for (std::size_t m = 0; m < places_.size(); ++m) {
+      if (!places_[m]) continue;
+      auto const tokens = content_.tokens->items[m].of(item, number_);
+      move_item(content_, m, item, tokens, tokens, before, after);
+    }
+    ++pending_;
+  }
+  published_->replace(std::make_unique<catalog_version const>(version_of(content_, number_)));
+  broken_ = false;
+  bool const wanted = pending_ >= options_.merge_after;
+  lock.unlock();
+  if (wanted) merge_wanted_.notify_all();
+}
+
+MQL4GREC_DEFINITION std::vector<std::string> live_catalog::sets_of(item_id item) const {
+  std::lock_guard const lock(mutex_);
+  return content_.sets.names_of(item);
 }
 
 MQL4GREC_DEFINITION catalog_version live_catalog::version_of(content& from, std::uint64_t number) const {
