@@ -2,7 +2,9 @@
 import contextlib
 import http.client
 import json
+import random
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -15,20 +17,29 @@ from support import CODES, check, check_one_line, main, run
 
 NGINX = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
 CONFIGURATION = Path(__file__).resolve().parents[2] / "packaging" / "nginx.conf"
+SETTLED = 2.5  # seconds after which nginx tries a replica again that was down; see fail_timeout
 ADMIN = {"Authorization": f"Bearer {TOKEN}"}
 
 
 def free_ports(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
+    """Ports that no connection of others gets by itself, since services are stopped and started again on them."""
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    ports = []
+    while len(ports) < count:
+        port = random.randrange(min(10000, first // 2), first)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            ports += [port] if port not in ports else []
     return ports
 
 
-def replica(port, *options):
-    Path("token").write_text(TOKEN)
-    return Service("--admin-token-file", "token", "--state", "state", "--grace-ms", 5000, *options, port=port)
+class Replicas(contextlib.ExitStack):
+    """Starts services, none of which is left."""
+
+    def start(self, port, *options):
+        Path("token").write_text(TOKEN)
+        service = Service("--admin-token-file", "token", "--state", "state", "--grace-ms", 5000, *options, port=port)
+        self.callback(service.kill)
+        return service
 
 
 @contextlib.contextmanager
@@ -52,7 +63,7 @@ def nginx(port, replicas):
             time.sleep(0.1)
         yield
     finally:
-        process.terminate()
+        process.kill()
         process.wait()
 
 
@@ -87,15 +98,23 @@ class Clients:
     """Threads that ask for recommendations until they are stopped, and what they were answered."""
 
     def __init__(self, port, count=4):
-        self.stopping, self.answered, self.failed = False, 0, []
-        self.threads = [threading.Thread(target=self.work, args=(port,)) for _ in range(count)]
+        self.stopping, self.answered, self.longest, self.failed = False, 0, 0, []
+        self.threads = [threading.Thread(target=self.work, args=(port,), daemon=True) for _ in range(count)]
+
+    def __enter__(self):
         for thread in self.threads:
             thread.start()
+        return self
+
+    def __exit__(self, *failure):
+        self.stopping = True
+        for thread in self.threads:
+            thread.join(timeout=30)
 
     def work(self, port):
         connection, history = http.client.HTTPConnection("127.0.0.1", port, timeout=20), 0
         while not self.stopping:
-            history = (history + 7) % 40
+            history, began = (history + 7) % 40, time.time()
             try:
                 connection.request("POST", "/recommend", json.dumps({"history": [history], "k": 3}))
                 response = connection.getresponse()
@@ -106,69 +125,73 @@ class Clients:
                 self.failed.append(fault)
                 connection.close()
             self.answered += 1
+            self.longest = max(self.longest, time.time() - began)
 
     def end(self):
-        self.stopping = True
-        for thread in self.threads:
-            thread.join()
+        self.__exit__()
         check(not self.failed, len(self.failed), "of", self.answered, "requests were lost:", self.failed[:3])
         return self.answered
 
 
 def two_replicas():
     front, first, second = free_ports(3)
-    writer, follower = replica(first), replica(second, "--follow")
-    try:
-        with nginx(front, (first, second)):
-            for number in range(60):
-                status, answer = ask(front, "POST", "/recommend", {"history": [number % 40], "k": 3})
-                check(status == 200 and len(answer["items"]) == 3, status, answer)
-            check(min(recommendations(writer), recommendations(follower)) >= 15, "not balanced", recommendations(writer), recommendations(follower))
-            check(ask(front, "GET", "/metrics")[0] == 403 and ask(front, "POST", "/reload", {}, ADMIN)[0] == 403, "those of one replica")
+    with Replicas() as replicas, nginx(front, (first, second)):
+        writer, follower = replicas.start(first), replicas.start(second, "--follow")
+        for number in range(60):
+            status, answer = ask(front, "POST", "/recommend", {"history": [number % 40], "k": 3})
+            check(status == 200 and len(answer["items"]) == 3, status, answer)
+        check(min(recommendations(writer), recommendations(follower)) >= 15, "not balanced", recommendations(writer), recommendations(follower))
+        check(ask(front, "GET", "/metrics")[0] == 403 and ask(front, "POST", "/reload", {}, ADMIN)[0] == 403, "those of one replica")
 
-            # Changes go to the first replica, whichever port they come from, and the other one follows.
-            insert(front, "B1", [1, 2, 0, 3])
-            wait_for("the follower has the item", lambda: follower.ask("GET", "/items/B1")[0] == 200)
-            check(follower.ask("GET", "/items/B1") == writer.ask("GET", "/items/B1"), "the same item")
-            check(follower.recommend(allow=["B1"])["items"][0]["title"] == "title of B1", "it is recommended")
-            status, refused = follower.ask("POST", "/items", {"item": "B2", "codes": {"text": [1, 1, 1, 1]}}, ADMIN)
-            check(status == 403 and "follows" in refused["error"], status, refused)
-            check(follower.ask("DELETE", "/items/B1", headers=ADMIN)[0] == 403, "nor does it remove")
-            check(ask(front, "DELETE", "/items/B1", None, ADMIN)[0] == 200, "removed")
-            wait_for("the follower has removed it", lambda: follower.ask("GET", "/items/B1")[0] == 404)
+        # Changes go to the first replica, whichever port they come from, and the other one follows.
+        insert(front, "B1", [1, 2, 0, 3])
+        wait_for("the follower has the item", lambda: follower.ask("GET", "/items/B1")[0] == 200)
+        check(follower.ask("GET", "/items/B1") == writer.ask("GET", "/items/B1"), "the same item")
+        check(follower.recommend(allow=["B1"])["items"][0]["title"] == "title of B1", "it is recommended")
+        status, refused = follower.ask("POST", "/items", {"item": "B2", "codes": {"text": [1, 1, 1, 1]}}, ADMIN)
+        check(status == 403 and "follows" in refused["error"], status, refused)
+        check(follower.ask("DELETE", "/items/B1", headers=ADMIN)[0] == 403, "nor does it remove")
+        check([one.ask("GET", "/model")[1]["can_change"] for one in (writer, follower)] == [True, False], "who makes changes")
+        check(ask(front, "DELETE", "/items/B1", None, ADMIN)[0] == 200, "removed")
+        wait_for("the follower has removed it", lambda: follower.ask("GET", "/items/B1")[0] == 404)
 
-            # One replica after the other is restarted, and the follower killed once: no request is lost.
-            clients = Clients(front)
+        # One replica after the other is restarted, and the follower killed once: no request is lost.
+        with Clients(front) as clients:
             time.sleep(0.5)
             follower.end()
             insert(front, "B3", [2, 2, 2, 2])
-            follower = replica(second, "--follow")
+            follower = replicas.start(second, "--follow")
             check(follower.ask("GET", "/items/B3")[0] == 200, "a follower that starts has all changes")
-            time.sleep(1)  # until nginx has noticed that the old connections are closed
+            time.sleep(SETTLED)
             writer.end()
             check(ask(front, "POST", "/items", {"item": "B4", "codes": {"text": [0, 0, 0, 0]}}, ADMIN)[0] in (502, 504), "no changes meanwhile")
-            writer = replica(first)
+            writer = replicas.start(first)
             check(writer.ask("GET", "/items/B3")[0] == 200, "what was acknowledged is there")
-            time.sleep(1)
-            follower.process.kill()
-            follower.process.wait()
-            follower.reader.join()
-            follower = replica(second, "--follow")
+            time.sleep(SETTLED)
+            follower.kill()
+            follower = replicas.start(second, "--follow")
             check(clients.end() > 100, "too few requests to see anything", clients.answered)
-            insert(front, "B5", [3, 1, 2, 0])
-            wait_for("the new follower follows the new writer", lambda: follower.ask("GET", "/items/B5")[0] == 200)
+        insert(front, "B5", [3, 1, 2, 0])
+        wait_for("the new follower follows the new writer", lambda: follower.ask("GET", "/items/B5")[0] == 200)
+
+        # A replica that doesn't answer, though it accepts connections: its requests are repeated on the other one.
+        time.sleep(SETTLED)
+        with Clients(front, count=12) as clients:
+            time.sleep(0.2)
+            follower.process.send_signal(signal.SIGSTOP)
+            time.sleep(7.5)
+            follower.process.send_signal(signal.SIGCONT)
+            clients.end()
+            check(4 < clients.longest < 7, "requests wait too long for the stopped replica, or none does:", clients.longest)
         follower.end()
         writer.end()
-    finally:
-        writer.process.kill()
-        follower.process.kill()
 
 
 def followers_share_a_packed_catalog():
     check(run("prepare", "--pack-catalog", "start", "--out", "Tiny").returncode == 0, "packed")
     first, second = free_ports(2)
-    writer, follower = replica(first), replica(second, "--follow")
-    try:
+    with Replicas() as replicas:
+        writer, follower = replicas.start(first), replicas.start(second, "--follow")
         for service in (writer, follower):
             check(next(line for line in service.lines if line["event"] == "loaded")["catalog_is_mapped"], service.lines)
         for number in range(20):
@@ -178,9 +201,6 @@ def followers_share_a_packed_catalog():
         check([item["item"] for item in one["items"]] == [item["item"] for item in two["items"]], one, two)
         follower.end()
         writer.end()
-    finally:
-        writer.process.kill()
-        follower.process.kill()
 
 
 def what_is_wrong_is_one_line():

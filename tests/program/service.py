@@ -20,14 +20,23 @@ class Service:
         self.process = subprocess.Popen([PROGRAM, "serve", "--dataset", dataset, "--model", model, "--port", str(port), *map(str, options)],
                                         stderr=subprocess.PIPE, text=True)
         self.lines, self.port = [], None
-        for line in self.process.stderr:
-            self.lines.append(json.loads(line))
-            self.port = self.lines[-1].get("port", self.port)
-            if self.lines[-1]["event"] == ("ready" if ready else "listening"):
-                break
-        check(self.port, "it did not start:", self.lines)
-        self.reader = threading.Thread(target=lambda: self.lines.extend(json.loads(line) for line in self.process.stderr))
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        try:
+            for line in self.process.stderr:
+                self.lines.append(json.loads(line))
+                self.port = self.lines[-1].get("port", self.port)
+                if self.lines[-1]["event"] == ("ready" if ready else "listening"):
+                    break
+            else:
+                check(False, "it did not start:", self.lines)
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
         self.reader.start()
+
+    def read(self):
+        self.lines.extend(json.loads(line) for line in self.process.stderr)
 
     def connect(self):
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
@@ -80,7 +89,12 @@ class Service:
     def end(self, code=0):
         self.process.send_signal(signal.SIGTERM)
         check(self.process.wait(timeout=30) == code, "exit code", self.process.returncode)
-        self.reader.join()
+        self.reader.join(timeout=30)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.reader.join(timeout=30)
 
 
 @contextlib.contextmanager
@@ -91,4 +105,4 @@ def serving(*options, **where):
         check(service.process.poll() is None, "the service has ended:", service.lines)
         service.end()
     finally:
-        service.process.kill()
+        service.kill()

@@ -386,7 +386,7 @@ void service::show_user(exchange const& x) {
 void service::show_model(exchange const& x) {
   json shown = {{"model", x.with->model_name()}};
   shown.update(shown_dataset(x.with->catalog));
-  shown["can_change"] = !options_.admin_token.empty();
+  shown["can_change"] = !options_.admin_token.empty() && !options_.follow;
   shown["shows_users"] = options_.show_users;
   shown["calibrated"] = x.with->calibration.has_value();
   x(shown);
