@@ -65,7 +65,7 @@ void check_all(train::mpi_process const& process, bool on_one_host) {
 
 int main(int argc, char** argv) {
   auto const asked = [&](char const* what) { return argc > 1 && std::strcmp(argv[1], what) == 0; };
-  train::mpi_process process({.wait_seconds = asked("hang") ? 1.0 : 0.0,
+  train::mpi_process process({.wait_seconds = asked("hang") ? 5.0 : 0.0,
                               .values_at_once = asked("pieces") ? 999 : train::connection_limits{}.values_at_once});
   try {
     if (asked("fail") || asked("hang")) {

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <latch>
 #include <string>
 #include <thread>
 
@@ -124,12 +125,15 @@ TEST_CASE("communicators: unequal values name the first rank that has another on
 TEST_CASE("communicators: a rank that doesn't come in time is named, and ends the others") {
   for (index_t late : {0, 2}) {
     std::atomic<int> told{0};
+    std::latch others(2);
     auto const work = [&](train::host_communicator communicator) {
+      using namespace std::chrono_literals;
       reference::backend b;
       double number = 1;
-      communicator.all_reduce(b, std::span(&number, 1));
       if (communicator.rank() == late)  // until the others have given up
-        while (told < 2) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        for (int i = 0; i < 60'000 && told < 2; ++i) std::this_thread::sleep_for(1ms);
+      else
+        others.arrive_and_wait();  // their threads may start at different times
       try {
         communicator.all_reduce(b, std::span(&number, 1));
       } catch (error const&) {
@@ -137,9 +141,8 @@ TEST_CASE("communicators: a rank that doesn't come in time is named, and ends th
         throw;
       }
     };
-    CHECK_THROWS_WITH_AS(train::run_on_threads(3, work, {.wait_seconds = 0.05}),
-                         ("rank " + std::to_string(late) + " has not answered for 0.05 s").c_str(),
-                         train::rank_missing);
+    CHECK_THROWS_WITH_AS(train::run_on_threads(3, work, {.wait_seconds = 0.5}),
+                         ("rank " + std::to_string(late) + " has not answered for 0.5 s").c_str(), train::rank_missing);
     CHECK(told == 3);
   }
   CHECK_THROWS_AS(train::run_on_threads(1, [](auto const&) {}, {.wait_seconds = -1}), error);
@@ -158,4 +161,24 @@ TEST_CASE("communicators: a rank that is late, but not too late, is waited for")
                           }
                         },
                         {.wait_seconds = 60});
+}
+
+TEST_CASE("communicators: ranks that have met aren't told of a failure after it") {
+  train::detail::meeting_point where(2, {});
+  std::jthread const other([&] { CHECK_NOTHROW(where.meet(1)); });
+  where.meet(0);
+  where.fail("later");
+  CHECK_THROWS_WITH_AS(where.meet(0), "later", train::other_rank_failed);
+}
+
+TEST_CASE("communicators: a rank that reads for longer than the limit is waited for") {
+  train::detail::meeting_point where(2, {.wait_seconds = 0.01});
+  std::atomic<bool> has_read{false};
+  std::jthread const reader([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(60));
+    has_read = true;
+    where.part();
+  });
+  CHECK_NOTHROW(where.part());
+  CHECK(has_read);
 }

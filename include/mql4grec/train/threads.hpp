@@ -38,19 +38,15 @@ class meeting_point {
   void show(index_t rank, shown_values const& mine) { shown_[to_size(rank)] = mine; }
   shown_values const& of(index_t rank) const { return shown_[to_size(rank)]; }
 
-  /// Waits for all ranks. Throws other_rank_failed once a rank has failed, and rank_missing on the first rank that has
-  /// waited for too long.
+  /// Waits for all ranks. Throws other_rank_failed if a rank has failed before all have come, and rank_missing on the
+  /// first rank that has waited for too long.
   void meet(index_t rank) {
     std::unique_lock lock(mutex_);
     if (failure_) raise<other_rank_failed>(*failure_);
     arrived_[to_size(rank)] = meetings_ + 1;
-    if (++waiting_ == ranks()) {
-      waiting_ = 0;
-      ++meetings_;
-      changed_.notify_all();
-      return;
-    }
-    auto const ended = [this, now = meetings_] { return failure_ || meetings_ != now; };
+    if (is_last()) return;
+    auto const have_met = [this, now = meetings_] { return meetings_ != now; };
+    auto const ended = [&] { return failure_ || have_met(); };
     if (limits_.wait_seconds == 0) {
       changed_.wait(lock, ended);
     } else if (!changed_.wait_for(lock, std::chrono::duration<double>(limits_.wait_seconds), ended)) {
@@ -61,7 +57,14 @@ class meeting_point {
       changed_.notify_all();
       raise<rank_missing>(*failure_);
     }
-    if (failure_) raise<other_rank_failed>(*failure_);
+    if (!have_met()) raise<other_rank_failed>(*failure_);  // a rank may have failed since they met
+  }
+  /// Waits until all ranks have read what the others have shown, however long it takes: what this rank has shown must
+  /// outlive their reading. All have come to a meeting before, and none fails in between.
+  void part() {
+    std::unique_lock lock(mutex_);
+    if (is_last()) return;
+    changed_.wait(lock, [this, now = meetings_] { return meetings_ != now; });
   }
   /// Ends the waiting of all ranks, now and later.
   void fail(std::string why) {
@@ -71,6 +74,15 @@ class meeting_point {
   }
 
  private:
+  /// Counts a rank that comes; whether all have. Needs the lock.
+  bool is_last() {
+    if (++waiting_ < ranks()) return false;
+    waiting_ = 0;
+    ++meetings_;
+    changed_.notify_all();
+    return true;
+  }
+
   std::vector<shown_values> shown_;
   std::vector<std::uint64_t> arrived_;  // the meeting, counted from 1, to which each rank came last
   connection_limits limits_;
@@ -139,7 +151,7 @@ class thread_rank final : public rank_connection {
     } catch (...) {  // the others may still read what this rank shows
       problem = std::current_exception();
     }
-    where_.meet(rank_);
+    where_.part();
     if (problem) std::rethrow_exception(problem);
   }
   meeting_point::shown_values const& same_size(index_t r, host_values mine) const {
