@@ -179,13 +179,13 @@ def a_stopped_rank_ends_all_in_time():
             began[0] = time.monotonic()
             os.kill(pid, signal.SIGSTOP)
 
-        status, text = strike(3, stop, victim, epoch, out="out", rank_timeout=1)
+        status, text = strike(3, stop, victim, epoch, out="out", rank_timeout=5)
         seconds = time.monotonic() - began[0]
         lines = lines_of(text)
         check(status == 1 and len(lines) == 1, "expected exit code 1 and one line, found", status, text)
-        check(f": rank {victim} has not answered for 1 s" in lines[0] and "step " in lines[0], lines[0])
-        check(seconds < 1 + 10, "it took", seconds, "s")
-    words = [LAUNCH, "--ranks", "3", "--tries", "2", "--wait", "0", "--mpirun", " ".join(OPTIONS), PROGRAM, *arguments(out="out", rank_timeout=1)]
+        check(f": rank {victim} has not answered for 5 s" in lines[0] and "step " in lines[0], lines[0])
+        check(seconds < 5 + 12, "it took", seconds, "s")
+    words = [LAUNCH, "--ranks", "3", "--tries", "2", "--wait", "0", "--mpirun", " ".join(OPTIONS), PROGRAM, *arguments(out="out", rank_timeout=5)]
     status, text = strike(3, signal.SIGSTOP, 2, 15, words)
     check(status == 0 and "start 2 of 2" in text, "exit code", status, text)
     check_same("out")
@@ -213,32 +213,35 @@ def random_kills_lose_nothing():
     check_done(run(*arguments(out="whole", epochs=epochs)))
     words = [LAUNCH, "--ranks", "3", "--tries", str(kills + 1), "--wait", "0", "--mpirun", " ".join(OPTIONS), PROGRAM, *arguments(out="out", epochs=epochs)]
     process = start(words)
-    struck, more = 0, threading.Thread(target=lambda: collected.append(process.stderr.read()))
-    collected = []
-    more.start()
-    before = set()
-    while struck < kills and process.poll() is None:
+    lines, struck, useful = [], 0, 0
+    left = None  # how many epochs of this start end before the next kill
+    for line in process.stderr:
+        lines.append(line)
+        if struck == kills or not line.startswith("epoch "):
+            continue
+        if left is None:
+            left = chance.randrange(5)
+        if left > 0:
+            left -= 1
+            continue
+        time.sleep(chance.uniform(0, 0.1))
         pids = rank_pids(process)
-        if len(pids) == 3 and not before & set(pids.values()):
-            time.sleep(chance.uniform(0, 1.5))
-            victim = chance.randrange(3)
-            try:
-                os.kill(pids[victim], signal.SIGKILL)
-                struck += 1
-            except ProcessLookupError:
-                pass
-            before = set(pids.values())
-        time.sleep(0.02)
-    try:
-        process.wait(timeout=120)
-    finally:
-        if process.poll() is None:
-            end(process, 0)
-    more.join()
-    text = "".join(collected)
+        useful += Path("out/training.safetensors").exists()
+        try:
+            os.kill(pids[chance.randrange(3)], signal.SIGKILL)
+            struck += 1
+        except (KeyError, ProcessLookupError):  # it has just ended
+            continue
+        for rest in process.stderr:  # what the ranks that are left have still printed
+            lines.append(rest)
+            if rest.startswith("launch: exit code"):
+                break
+        left = None
+    text = "".join(lines) + end(process)
     print(f"{struck} kills, seed {seed}, {text.count('launch: exit code')} further starts, {epochs} epochs")
     check(process.returncode == 0, "exit code", process.returncode, text)
     check(struck == kills, "only", struck, "kills before the training had ended")
+    check(useful > 0 or kills == 0, "no rank was killed after a state had been written")
     check_same("out")
 
 

@@ -73,8 +73,14 @@ class trainer {
         rates_(layer_rates(model.config(), model.layout(), options.layer_decay)),
         product_weights_(product_weights(model.config(), model.weights())),
         captured_step_(backend) {
-    train::expect_equal(communicator_, backend, "the number of gradient shards or of workers",
-                        static_cast<std::uint64_t>(sums_.shards()));
+    auto const expect_equal = [&](char const* what, auto value) {
+      train::expect_equal(communicator_, backend, what, static_cast<std::uint64_t>(value));
+    };
+    expect_equal("the number of gradient shards or of workers", sums_.shards());
+    expect_equal("sum_entries", options.sum_entries);
+    expect_equal("block_tokens", options.block_tokens);
+    expect_equal("sharded_moments", options.sharded_moments);
+    expect_equal("surgery", options.surgery);
     for (index_t i = 0; i < backend.workers(); ++i)
       workers_.push_back(std::make_unique<worker_state>(backend.worker(i), model, own_shards(i), sums_.shards()));
   }
@@ -271,8 +277,7 @@ class trainer {
    public:
     explicit sums_beside(trainer& of) : of_(of) {
       of.progress_.begin(of.backend_.workers(), of.model_.layout().size());
-      if (of.overlaps() && of.ranges_.size() > 1)
-        summed_ = std::async(std::launch::async, [&of] { return of.sum_final_ranges(); });
+      if (of.sums_beside_workers()) summed_ = std::async(std::launch::async, [&of] { return of.sum_final_ranges(); });
     }
     sums_beside(sums_beside const&) = delete;
     sums_beside& operator=(sums_beside const&) = delete;
@@ -326,13 +331,13 @@ class trainer {
       fill<T>(worker, gradient.values.view_all(), T{});
       bool const is_last = shard + 1 == shards.first + shards.count;
       if (is_last) mine.nodes.push_back({shard, 1, &gradient});
-      std::function<void(T const*)> const when_final = [&](T const* first) {
-        progress_.reach(which, first - gradient.values.view_all().data);
-      };
+      std::function<void(T const*)> when_final;
+      if (is_last && sums_beside_workers())
+        when_final = [&](T const* first) { progress_.reach(which, first - gradient.values.view_all().data); };
       store_losses(shard, [&](std::size_t part, bool last_of_shard) {
-        return loss_and_gradient(
-            part,
-            {.sum = gradient.windows, .scale = scale, .when_final = is_last && last_of_shard ? &when_final : nullptr});
+        return loss_and_gradient(part, {.sum = gradient.windows,
+                                        .scale = scale,
+                                        .when_final = when_final && last_of_shard ? &when_final : nullptr});
       });
       if (is_last) continue;
       optim::append(mine.nodes, sums_.shards(), sum_in_place{shard, 1, &gradient},
@@ -345,8 +350,11 @@ class trainer {
   }
 
   /// Whether sums over the ranks go on beside the backward pass. On devices they don't: the host is not where the work
-  /// is done.
-  bool overlaps() const { return std::same_as<space, host_space> && communicator_.world_size() > 1; }
+  /// is done; nor with sharded moments: nearly every range would be one rank's part, which would add it alone.
+  bool overlaps() const {
+    return std::same_as<space, host_space> && communicator_.world_size() > 1 && !options_.sharded_moments;
+  }
+  bool sums_beside_workers() const { return overlaps() && ranges_.size() > 1; }
   static std::vector<train::gradient_range> ranges_of_gradient(t5<B, T> const& model, index_t at_least) {
     auto const& w = model.weights();
     std::vector<index_t> reported;  // as the backward pass does
