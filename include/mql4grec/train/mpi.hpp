@@ -63,6 +63,7 @@ class mpi_rank final : public rank_connection {
   index_t world_size() const override { return size_; }
 
   void all_reduce(host_values values) override {
+    expect_usable();
     in_pieces(values, 0, values.size, [&](void* data, int count) {
       check_mpi(MPI_Iallreduce(MPI_IN_PLACE, data, count, type_of(values), MPI_SUM, ranks_, &requests_.emplace_back()),
                 "MPI_Iallreduce");
@@ -70,6 +71,7 @@ class mpi_rank final : public rank_connection {
     });
   }
   void all_gather(host_values values, std::span<index_t const> offsets) override {
+    expect_usable();
     for (int distance = 1; distance < size_; ++distance) {
       int const from = (rank_ + size_ - distance) % size_, to = (rank_ + distance) % size_;
       receive(values, offsets, to_size(from), from);
@@ -79,6 +81,7 @@ class mpi_rank final : public rank_connection {
   }
   void all_to_all(host_values sent, std::span<index_t const> offsets, host_values received,
                   std::span<index_t const> received_offsets) override {
+    expect_usable();
     for (int distance = 1; distance < size_; ++distance) {
       int const from = (rank_ + size_ - distance) % size_, to = (rank_ + distance) % size_;
       receive(received, received_offsets, to_size(from), from);
@@ -96,6 +99,7 @@ class mpi_rank final : public rank_connection {
   using clock = std::chrono::steady_clock;
   static constexpr int values_tag = 0, presence_tag = 1;
   static constexpr double grace_seconds = 2;
+  static constexpr double longest_look_seconds = 1;  // that counts as waiting; more: the process was stopped
 
   static std::byte* place_of(host_values values, index_t first) {
     return static_cast<std::byte*>(values.data) + to_size(first) * values.bytes_of_each;
@@ -122,17 +126,25 @@ class mpi_rank final : public rank_connection {
     });
   }
 
+  /// After a failure, messages of that call may still come.
+  void expect_usable() const {
+    if (failed_) raise<other_rank_failed>("a collective after one that has failed");
+  }
   /// Waits for the requests of a call. Uses the core as long as no other thread wants it, at first; sleeps between two
-  /// looks when it takes longer.
+  /// looks when it takes longer. While this process is stopped, as by a scheduler that suspends all ranks, it doesn't
+  /// wait.
   void finish(char const* call) {
-    auto const start = clock::now();
+    double waited = 0;
+    auto last = clock::now();
     for (int looks = 0;; ++looks) {
       int done = 0;
       check_mpi(MPI_Testall(static_cast<int>(requests_.size()), requests_.data(), &done, MPI_STATUSES_IGNORE), call);
       if (done != 0) break;
       if (looks < 100) continue;
       std::this_thread::yield();
-      double const waited = std::chrono::duration<double>(clock::now() - start).count();
+      auto const now = clock::now();
+      waited += std::min(std::chrono::duration<double>(now - last).count(), longest_look_seconds);
+      last = now;
       if (waited > 0.02) std::this_thread::sleep_for(std::chrono::microseconds(50));
       if (limits_.wait_seconds > 0 && (waited > limits_.wait_seconds || hears_of_a_missing_rank())) give_up();
     }
@@ -145,6 +157,7 @@ class mpi_rank final : public rank_connection {
   }
   /// Finds who is missing, with all others that wait.
   [[noreturn]] void give_up() {
+    failed_ = true;
     std::vector<MPI_Request> sent(to_size(size_), MPI_REQUEST_NULL);
     std::vector<bool> present(to_size(size_), false);
     present[to_size(rank_)] = true;
@@ -174,6 +187,7 @@ class mpi_rank final : public rank_connection {
   connection_limits limits_;
   MPI_Comm ranks_ = MPI_COMM_NULL, presence_ = MPI_COMM_NULL;
   int rank_ = 0, size_ = 1;
+  bool failed_ = false;
   std::vector<MPI_Request> requests_;
 };
 
