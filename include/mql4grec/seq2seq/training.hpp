@@ -61,7 +61,7 @@ struct training_options {
   /// written. Not with a hidden_optimizer, which needs whole matrices, and not on backends that capture their steps.
   bool sharded_moments = false;
   /// Entries of the gradient, at least, that several ranks sum at once, beside the backward pass as soon as they are
-  /// final; 0: all after it. Affects the time only, and backends in host memory only.
+  /// final; 0, or with sharded_moments: all after it. Affects the time only, and backends in host memory only.
   index_t sum_entries = 1 << 18;
   index_t block_tokens = 512;         ///< tokens per micro-batch; affects cache use and rounding only
   index_t device_examples = 1 << 22;  ///< examples that a backend with its own memory holds at a time, about 120 bytes
