@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <stdexcept>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -46,6 +47,8 @@ class stage {
     return batches_;
   }
 
+  std::atomic<int> sessions = 0;  // that have been opened
+
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -53,7 +56,8 @@ class stage {
   bool open_ = true;
 };
 
-constexpr index_t broken = 4000;  // the k of requests whose search throws
+constexpr index_t broken = 4000;   // the k of requests whose search throws
+constexpr index_t damaged = 4001;  // the same with an exception that isn't an error of the request
 
 /// Answers a request for k items with item k and a score that names the recommender. With `reports`, item −k is the
 /// best so far.
@@ -81,14 +85,20 @@ struct fake_recommender::fake_session {
       if (watch.so_far) watch.so_far(i, of.answer(-batch[i], false));
     of.on->enter(batch);
     for (auto const k : batch)
-      if (k == broken) raise("broken");
+      if (k == broken)
+        raise("broken");
+      else if (k == damaged)
+        throw std::logic_error("damaged");
     std::vector<recommendation> answers;
     for (std::size_t i = 0; i < batch.size(); ++i)
       answers.push_back(of.answer(batch[i], !watch.wanted || watch.wanted(i)));
     return answers;
   }
 };
-fake_recommender::fake_session fake_recommender::session() const { return {*this}; }
+fake_recommender::fake_session fake_recommender::session() const {
+  ++on->sessions;
+  return {*this};
+}
 
 using fake_slot = recommender_slot<fake_recommender>;
 using fake_batcher = serve::micro_batcher<fake_recommender>;
@@ -352,6 +362,10 @@ TEST_CASE("micro_batcher: an exception goes to the caller whose search throws") 
   CHECK(all.results() == std::map<index_t, std::string>{{1, "1"}, {2, "2"}, {100, "100"}, {broken, "broken"}});
   CHECK(tested.recommend({}, {.k = 3}).items.front() == item_id(3));
   CHECK_THROWS_AS(tested.recommend({}, {.k = -1}), error);
+  CHECK(on->sessions == 1);  // a request that is refused costs nobody a session
+  CHECK_THROWS_AS(tested.recommend({}, {.k = damaged}), std::logic_error);
+  CHECK(tested.recommend({}, {.k = 3}).items.front() == item_id(3));
+  CHECK(on->sessions == 2);
 }
 
 TEST_CASE("micro_batcher: drain() answers what was accepted and refuses what comes later") {
@@ -506,6 +520,28 @@ TEST_CASE("micro_batcher: what the callback of a submitted request owns is relea
     CHECK(*owned);
     CHECK(owned.use_count() == 1);
   }
+}
+
+TEST_CASE("micro_batcher: destructors of what a callback owns may call members") {
+  auto const on = std::make_shared<stage>();
+  fake_slot slot(fake(on));
+  std::atomic<int> released = 0;
+  {
+    fake_batcher tested(slot);
+    auto const owned = [&] {
+      return std::shared_ptr<void>(nullptr, [&](void*) {
+        static_cast<void>(tested.queued());
+        ++released;
+      });
+    };
+    on->open(false);
+    tested.submit({}, {.k = 1}, [mine = owned()](serve::submitted_outcome const&) {});
+    on->await(1);
+    tested.submit({}, {.k = 2, .deadline = 0ms}, [mine = owned()](serve::submitted_outcome const&) {});  // in the queue
+    while (released == 0) std::this_thread::yield();
+    on->open();
+  }
+  CHECK(released == 2);
 }
 
 TEST_CASE("micro_batcher: a submitted request is answered at its deadline, in the queue and during its search") {

@@ -26,6 +26,12 @@ class training_error : public error {
   using error::error;
 };
 
+/// A device that fails or has too little memory. What computes on it has to be made anew.
+class device_error : public error {
+ public:
+  using error::error;
+};
+
 namespace detail {
 template <class... Parts>
 std::string concatenate(Parts const&... parts) {

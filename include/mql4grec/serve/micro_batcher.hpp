@@ -205,13 +205,14 @@ class micro_batcher {
         deadline_changed_.wait_until(lock, end);
         continue;
       }
-      // Not before the wait: a request that is answered meanwhile would live on, with all that its callback owns.
-      auto const one = deadlines_.begin()->second;
-      deadlines_.erase(one->deadline);
-      one->abandoned = one->answered = true;
-      std::erase(queue_, one);
-      lock.unlock();
-      one->done(std::move(one->best));
+      {  // Not before the wait: a request that is answered meanwhile would live on, with all that its callback owns.
+        auto const one = deadlines_.begin()->second;
+        deadlines_.erase(one->deadline);
+        one->abandoned = one->answered = true;
+        std::erase(queue_, one);
+        lock.unlock();
+        one->done(std::move(one->best));
+      }  // without the lock: destructors of what the callback owns may call members
       lock.lock();
       leave();
     }
@@ -258,13 +259,22 @@ class micro_batcher {
           each.best = std::move(answers[i]);
           each.best.times.queue = begun - each.arrived;
         });
+    } catch (device_error const&) {
+      mine = {};
+      answer_each(mine, some);
+    } catch (error const&) {  // a request that is refused leaves the session as it was
+      answer_each(mine, some);
     } catch (...) {
       mine = {};
-      if (some.size() == 1)
-        finish(*some.front(), [&](request& each) { each.failure = std::current_exception(); });
-      else
-        for (auto const& each : some) answer(mine, {each});
+      answer_each(mine, some);
     }
+  }
+  /// While the exception of a batch is handled.
+  void answer_each(current_session& mine, batch const& some) {
+    if (some.size() == 1)
+      finish(*some.front(), [&](request& each) { each.failure = std::current_exception(); });
+    else
+      for (auto const& each : some) answer(mine, {each});
   }
 
   static std::vector<recommend_request> requests_of(batch const& some) {

@@ -93,7 +93,7 @@ void for_each_index(backend<System>& b, index_t n, Visit const& visit) {
     try {
       thrust::for_each_n(b.policy(), first, n, visit);
     } catch (thrust::system_error const& e) {  // the library throws no other type than mql4grec::error
-      raise("GPU: launch of a kernel: ", e.what());
+      raise<device_error>("GPU: launch of a kernel: ", e.what());
     }
 }
 

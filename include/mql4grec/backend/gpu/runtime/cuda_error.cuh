@@ -6,11 +6,11 @@
 
 namespace mql4grec::gpu::detail {
 
-/// Throws error with the name of the call and CUDA's description of the failure.
+/// Throws device_error with the name of the call and CUDA's description of the failure.
 inline void check(cudaError_t status, char const* call) {
   if (status == cudaSuccess) return;
   cudaGetLastError();  // clears errors that aren't sticky
-  raise("CUDA: ", call, ": ", cudaGetErrorString(status), " (", cudaGetErrorName(status), ")");
+  raise<device_error>("CUDA: ", call, ": ", cudaGetErrorString(status), " (", cudaGetErrorName(status), ")");
 }
 
 /// "1.5 GiB"

@@ -192,8 +192,8 @@ struct cuda {
       cudaGetLastError();
       std::size_t free = 0, all = 0;
       cudaMemGetInfo(&free, &all);
-      raise("GPU memory: ", detail::in_gib(bytes), " requested, ", detail::in_gib(free), " of ", detail::in_gib(all),
-            " free; try a smaller batch");
+      raise<device_error>("GPU memory: ", detail::in_gib(bytes), " requested, ", detail::in_gib(free), " of ",
+                          detail::in_gib(all), " free; try a smaller batch");
     }
     detail::check(status, "cudaMalloc");
     return memory;
