@@ -65,6 +65,7 @@ TEST_CASE("recommend_new: ends with the new items among the best so far") {
     for (auto const item : found.items) CHECK(index(item) >= 12);
     CHECK(found.size() <= 5);
     was_complete = found.complete;
+    if (was_early) CHECK(found.size() > 0);  // the second search begins with the answer of the first one
     was_early = was_early || (!found.complete && found.size() > 0);
     if (was_complete) CHECK(found == whole);
     if (times == 0) CHECK(found.size() == 0);
@@ -123,6 +124,24 @@ TEST_CASE("explain: ends with the reasons so far, those of the newest items of t
   CHECK(tested.explain(past, {}, {.deadline = std::chrono::nanoseconds(0)}).empty());
 }
 
+TEST_CASE("recommend: the rules of a request that is late aren't read, and later looks don't change that") {
+  auto const tested = twenty_items();
+  auto session = tested.session();
+  recommend_options const unknown{.filter = {.allow = new_items(), .any_of = {"nowhere"}},
+                                  .quotas = {{.set = "nowhere", .most = 1}}};
+  std::vector<recommend_request> const two = {{.history = past, .options = unknown}, {.history = past}};
+  int asked = 0;
+  request_watch const first_look{.wanted = [&](std::size_t i) { return i == 1 || asked++ > 0; }};
+  auto const both = session.recommend_batch(two, first_look);
+  CHECK(!both[0].complete);
+  CHECK(both[0].size() == 0);
+  CHECK(both[1] == tested.recommend(past));
+  CHECK(both[1].complete);
+  asked = 0;
+  CHECK(!session.recommend_new(past, unknown, {.wanted = [&](std::size_t) { return asked++ > 0; }}).complete);
+  CHECK_THROWS_AS(static_cast<void>(session.recommend_batch(two)), error);
+}
+
 TEST_CASE("trace: a search that ends early has no steps, or the first ones") {
   auto const tested = twenty_items();
   for (auto const& steps : tested.trace(past, {.deadline = std::chrono::nanoseconds(0)})) CHECK(steps.empty());
@@ -131,4 +150,20 @@ TEST_CASE("trace: a search that ends early has no steps, or the first ones") {
   CHECK(later[0].size() == 2);
   CHECK(later[1].size() == 3);
   CHECK(later[1].back().size() == whole[1].back().size());
+  auto session = tested.session();
+  std::set<std::size_t> lengths;
+  for (int times = 0; lengths.empty() || *lengths.rbegin() < whole[0].size() + whole[1].size(); ++times) {
+    int asked = 0;
+    auto const some = session.trace(past, {.k = 3}, asked_at_most(times, asked));
+    std::size_t length = 0;
+    for (std::size_t m = 0; m < 2; ++m) {
+      REQUIRE(some[m].size() <= whole[m].size());
+      length += some[m].size();
+      for (std::size_t step = 0; step < some[m].size(); ++step)
+        for (std::size_t i = 0; i < some[m][step].size(); ++i)
+          CHECK(some[m][step][i].tokens == whole[m][step].at(i).tokens);
+    }
+    lengths.insert(length);
+  }
+  CHECK(lengths.size() > 2);  // none, some, all
 }

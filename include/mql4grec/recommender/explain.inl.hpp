@@ -96,12 +96,12 @@ std::vector<explanation> recommender_session<B, T>::explain(std::span<item_id co
 }
 
 template <Backend B, Real T>
-search_trace recommender_session<B, T>::trace(std::span<item_id const> history, recommend_options const& options) {
+search_trace recommender_session<B, T>::trace(std::span<item_id const> history, recommend_options const& options,
+                                              request_watch watch) {
   auto const from = lock();
   auto const version = reader_->read();
   auto const searched = search_options(*from, *version, options.k, options.scores);
   search_trace steps(from->tables.size());
-  auto watch = recommender_detail::watch_of(options);
   if (!watch.wanted) watch.wanted = [](std::size_t) { return true; };
   watch.step = [&steps](std::size_t, language::modality kind, std::vector<traced_beam> beams) {
     steps[to_size(kind)].push_back(std::move(beams));

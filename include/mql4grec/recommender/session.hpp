@@ -73,7 +73,12 @@ class recommender_session {
   [[nodiscard]] std::vector<explanation> explain(std::span<item_id const> history, std::span<item_id const> items,
                                                  request_watch const& watch);
   /// See recommender::trace. Throws error if the recommender has been destroyed.
-  [[nodiscard]] search_trace trace(std::span<item_id const> history, recommend_options const& options = {});
+  [[nodiscard]] search_trace trace(std::span<item_id const> history, recommend_options const& options = {}) {
+    return trace(history, options, recommender_detail::watch_of(options));
+  }
+  /// The same for a call that ends when watch.wanted(0) says so.
+  [[nodiscard]] search_trace trace(std::span<item_id const> history, recommend_options const& options,
+                                   request_watch watch);
 
  private:
   friend class recommender<B, T>;
@@ -133,8 +138,8 @@ class recommender_session {
   recommendation ranked(state const& from, std::size_t r, Wanted const& wanted) const;
   /// The answer to pending_[r], with items that its rules allow.
   recommendation ranked(state const& from, std::size_t r) const;
-  /// Prepares the rules of pending_.
-  void prepare_rules(search::catalog_version const& version);
+  /// Prepares the rules of those requests of pending_ that are still wanted.
+  void prepare_rules(search::catalog_version const& version, request_watch const& watch);
   /// Prepares another search for pending_[r], whose answer so far is `best`: for items of other sets than those of
   /// exhausted quotas. Returns false if none would find anything. `beams`: of each search.
   bool needs_more(std::size_t r, recommendation const& best, search::catalog_version const& version, index_t beams);

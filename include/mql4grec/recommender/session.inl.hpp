@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <chrono>
 #include <functional>
+#include <iterator>
 #include <numeric>
 #include <tuple>
 #include <utility>
 
+#include "mql4grec/core/detail/words.hpp"
 #include "mql4grec/rank/quotas.hpp"
 #include "mql4grec/recommender/session.hpp"
 
@@ -164,16 +166,19 @@ recommendation recommender_session<B, T>::ranked(state const& from, std::size_t 
 }
 
 template <Backend B, Real T>
-void recommender_session<B, T>::prepare_rules(search::catalog_version const& version) {
+void recommender_session<B, T>::prepare_rules(search::catalog_version const& version, request_watch const& watch) {
   rules_.resize(pending_.size());
   for (std::size_t r = 0; r < pending_.size(); ++r) {
     auto const& request = pending_[r];
     auto& rules = rules_[r];
     rules = {};
+    rules.late = watch.wanted && !watch.wanted(request.number);
+    if (rules.late) continue;
     if (!request.filter->keeps_all() || !request.also_denied().empty())
       rules.wanted.emplace(*request.filter, version, request.also_denied());
     for (auto const& [set, most] : request.quotas) {
-      expects(most >= 0, "recommend: a quota of ", most, " items of '", set, "', expected at least 0");
+      expects(most >= 0, "recommend: a quota of ", most, " items of '", core::detail::printable(set),
+              "', expected at least 0");
       rules.sets.push_back(search::catalog_choice::set_of(version, set));
       rules.most.push_back(most);
     }
@@ -228,7 +233,7 @@ bool recommender_session<B, T>::end_unwanted(recommender_detail::modality_search
   bool any = false;
   for (std::size_t r = 0; r < pending_.size(); ++r) {
     if (each.ended_early(r)) continue;
-    if (watch.wanted(pending_[r].number)) {
+    if (!rules_[r].late && watch.wanted(pending_[r].number)) {
       any = true;
       continue;
     }
@@ -243,6 +248,7 @@ bool recommender_session<B, T>::begin_search(recommender_detail::modality_search
                                              request_watch const& watch) const {
   each.found.clear();
   each.early.clear();
+  each.before.clear();
   each.status = {};
   if (!watch.wanted) return true;
   each.early.resize(pending_.size());
@@ -295,7 +301,7 @@ template <class Answer>
 void recommender_session<B, T>::answer_pending(state const& from, search::catalog_version const& version,
                                                search::beam_options const& options, request_watch const& watch,
                                                Answer const& answer) {
-  prepare_rules(version);
+  prepare_rules(version, watch);
   while (!pending_.empty()) {
     each_search(from, version, [&](auto& each) { search_pending(from, each, options, watch); });
     std::size_t left = 0;  // requests that are searched again
@@ -384,16 +390,18 @@ recommendation recommender_session<B, T>::recommend_new(std::span<item_id const>
   auto const version = reader_->read();
   auto const how = search_options(*from, *version, options.k, options.scores);
   pending_.assign(1, recommender_detail::pending_of(history, options));
-  prepare_rules(*version);
-  auto new_items = *options.filter.allow;
-  auto const& choice = rules_[0].searched ? *rules_[0].searched : *rules_[0].wanted;
-  std::erase_if(new_items, [&](item_id item) { return !choice(item); });
+  prepare_rules(*version, watch);
+  search::item_list new_items;
+  if (auto const& choice = rules_[0].searched ? rules_[0].searched : rules_[0].wanted)  // none: it is late
+    std::ranges::copy_if(*options.filter.allow, std::back_inserter(new_items), std::cref(*choice));
   each_search(*from, *version, [&](auto& each) {
     if (!begin_search(each, watch)) return;
     auto const between = between_steps(*from, each, watch);
     each.search(how, between);  // among all items
     if (each.ended_early(0)) return;
     auto const first = each.status;
+    for (std::size_t m = 0; watch.wanted && m < each.kinds.size(); ++m)
+      each.before.push_back(each.ranking_of(0, m, *rules_[0].wanted));
     for (std::size_t m = 0; m < each.kinds.size(); ++m)
       each.roots[m] = search::add_draft(each.filtered, each.modality(m), new_items,
                                         each.found.leaves_of(static_cast<index_t>(m)), {.sequences = how.beams});

@@ -69,6 +69,7 @@ struct request_rules {
   std::vector<index_t> sets = {}, most = {};            // of each quota
   search::item_filter filter = {};                      // of a search without the sets of exhausted quotas
   std::optional<search::catalog_choice> searched = {};  // that filter
+  bool late = false;                                    // it wasn't wanted any more before they were prepared
   std::vector<exhausted> done = {};                     // of each search
   std::vector<rank::ranking> by_modality = {};          // of all searches before this one
   stage_times times = {};                               // of these
@@ -85,11 +86,12 @@ struct modality_search {
   search::beam_searcher<B, seq2seq::frozen_t5<B, T>> searcher;
   search::catalog_version const* version = nullptr;  // that is searched
   tasks::batch queries = {};
-  std::vector<node_t> roots = {};         // of each query
-  search::filtered_trie filtered = {};    // what filters leave
-  search::beams found = {};               // of each query, once it has been searched
-  std::vector<search::beams> early = {};  // of each request that ended early: the best so far of its queries
-  search::search_status status = {};      // of the last search
+  std::vector<node_t> roots = {};          // of each query
+  search::filtered_trie filtered = {};     // what filters leave
+  search::beams found = {};                // of each query, once it has been searched
+  std::vector<search::beams> early = {};   // of each request that ended early: the best so far of its queries
+  std::vector<rank::ranking> before = {};  // by kinds, for one request that is searched twice: the first answer
+  search::search_status status = {};       // of the last search
 
   /// The modality kinds[m] of the version.
   search::catalog_modality modality(std::size_t m) const {
@@ -114,10 +116,14 @@ struct modality_search {
   }
   /// The items of a leaf.
   std::span<item_id const> items(node_t leaf) const { return filtered.items(version->groups()[group].trie, leaf); }
-  /// The ranking of request r in modality kinds[m]; empty if it has not been searched.
+  /// The ranking of request r in modality kinds[m]; empty if it has not been searched. If it is searched twice, the
+  /// first one remains until the second one has found something.
   template <class Wanted>
   rank::ranking ranking_of(std::size_t r, std::size_t m, Wanted const& wanted) const {
-    if (ended_early(r)) return rank::ranking_of(early[r], static_cast<index_t>(m), *this, wanted);
+    if (ended_early(r)) {
+      auto list = rank::ranking_of(early[r], static_cast<index_t>(m), *this, wanted);
+      return list.size() == 0 && m < before.size() ? before[m] : list;
+    }
     auto const query = static_cast<index_t>(r * kinds.size() + m);
     return query < found.queries() ? rank::ranking_of(found, query, *this, wanted) : rank::ranking();
   }
