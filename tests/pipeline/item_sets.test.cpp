@@ -46,6 +46,37 @@ TEST_CASE("read_item_sets: brands, categories, and the sets of the file, which c
   CHECK(sets["sale"] == search::item_list{item_id{1}, item_id{3}, item_id{3}});
 }
 
+TEST_CASE("read_item_sets: of too many sets of descriptions the largest remain, and of equally large ones the first") {
+  temporary_directory const folder;
+  tasks::dataset data;
+  data.interactions.item_count = 40001;
+  for (int i = 0; i < 40001; ++i) data.items[item_id{i}] = {.brand = i < 40000 ? std::to_string(100000 + i) : "139999"};
+  auto const sets = pipeline::read_item_sets(folder.path() / "Shop", data);
+  CHECK(sets.size() == 32768);
+  CHECK(sets.at("brand:139999") == search::item_list{item_id{39999}, item_id{40000}});
+  CHECK(sets.contains("brand:100000"));
+  CHECK(sets.contains("brand:132766"));
+  CHECK(!sets.contains("brand:132767"));
+}
+
+TEST_CASE("read_item_sets: more sets than a catalog may have are errors of the file") {
+  temporary_directory const folder;
+  auto const directory = folder.path() / "Shop";
+  std::filesystem::create_directories(directory);
+  auto const complaint_about = [&](int sets, std::string const& items) {
+    std::string text = "{";
+    for (int i = 0; i < sets; ++i) text += (i > 0 ? ",\"" : "\"") + std::to_string(i) + "\":" + items;
+    write_file(directory / "Shop.sets.json", text + "}");
+    return complaint<file_error>([&] { static_cast<void>(pipeline::read_item_sets(directory, described_items())); });
+  };
+  auto const file = (directory / "Shop.sets.json").string();
+  CHECK(complaint_about(33, "[5,5]") == file + ": item 5 is in more than 64 sets with those of its description");
+  CHECK(complaint_about(65536, "[]") ==
+        file + ": there are 65571 sets with those of the descriptions, expected at most 65536");
+  write_file(directory / "Shop.sets.json", R"({"a": [5, 5], "b": [5]})");
+  CHECK(pipeline::read_item_sets(directory, described_items()).size() == 37);
+}
+
 TEST_CASE("read_item_sets: errors name the file, the set and the value") {
   temporary_directory const folder;
   auto const directory = folder.path() / "Shop";

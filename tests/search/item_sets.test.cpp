@@ -275,6 +275,7 @@ TEST_CASE("item sets: names and numbers out of range are refused, and nothing is
   };
   CHECK(refused({{"", {}}}) == "catalog: a name of a set has 0 bytes, expected 1 to 256");
   CHECK(refused({{std::string(257, 'x'), {}}}) == "catalog: a name of a set has 257 bytes, expected 1 to 256");
+  CHECK(refused({{"a\nb", {item_id{1}, item_id{-1}}}}) == "catalog: set 'a?b' has item -1, expected at least 0");
   search::named_sets many;
   for (int i = 0; i < 65; ++i) many[std::to_string(i)] = {item_id{3}};
   CHECK(refused(many) == "catalog: item 3 is in more than 64 sets");
@@ -296,4 +297,7 @@ TEST_CASE("item sets: names and numbers out of range are refused, and nothing is
   auto const version = catalog.version();
   CHECK(complaint<error>([&] { search::catalog_choice({.none_of = {"nowhere"}}, version); }) ==
         "filter: there is no set 'nowhere'");
+  std::string const euros = "€€€€€€€€€€€€€€€€€€€€€€€€€€€€€€€€€€€€€€€€";  // 40, of three bytes each
+  CHECK(complaint<error>([&] { search::catalog_choice({.none_of = {"\n" + euros}}, version); }) ==
+        "filter: there is no set '?" + euros.substr(3) + "'");
 }

@@ -44,14 +44,30 @@ MQL4GREC_DEFINITION void add_to_sets(search::named_sets& sets, item_id item,
   for (auto const& name : names) sets[name].push_back(item);
 }
 
-/// Removes the smallest of too many sets.
+/// Removes the smallest of too many sets, and of equally large ones the last by name.
 MQL4GREC_DEFINITION void keep_largest(search::named_sets& sets) {
   if (sets.size() <= most_described_sets) return;
-  std::vector<std::size_t> sizes;
-  for (auto const& [name, items] : sets) sizes.push_back(items.size());
-  std::ranges::sort(sizes, std::ranges::greater());
-  auto const least = sizes[most_described_sets];
-  std::erase_if(sets, [&](auto const& set) { return set.second.size() <= least; });
+  std::vector<search::named_sets::iterator> order;
+  for (auto at = sets.begin(); at != sets.end(); ++at) order.push_back(at);
+  std::ranges::stable_sort(order, std::ranges::greater(), [](auto const& at) { return at->second.size(); });
+  for (auto i = most_described_sets; i < order.size(); ++i) sets.erase(order[i]);
+}
+
+/// Throws file_error if the sets of a file and those of the descriptions are more than a catalog may have.
+MQL4GREC_DEFINITION void check_limits(std::filesystem::path const& file, index_t item_count,
+                                      search::named_sets const& sets) {
+  expects_file(std::ssize(sets) <= search::max_item_sets, file, "there are ", sets.size(),
+               " sets with those of the descriptions, expected at most ", search::max_item_sets);
+  std::vector<index_t> sets_of(to_size(item_count)), last(to_size(item_count));  // the last one of each item, from 1
+  index_t number = 0;
+  for (auto const& [name, items] : sets) {
+    ++number;
+    for (auto const item : items) {
+      if (index(item) >= item_count || std::exchange(last[to_size(item)], number) == number) continue;
+      expects_file(++sets_of[to_size(item)] <= search::max_sets_of_item, file, "item ", index(item),
+                   " is in more than ", search::max_sets_of_item, " sets with those of its description");
+    }
+  }
 }
 
 /// Finds the raw ids of a file, which is read when the first is looked for.
@@ -101,9 +117,11 @@ MQL4GREC_DEFINITION search::named_sets read_item_sets(std::filesystem::path cons
   for (auto const& [item, description] : data.items) detail::add_to_sets(sets, item, description);
   detail::keep_largest(sets);
   catalog::dataset_paths const paths(directory);
-  if (std::filesystem::exists(paths.sets()))
-    detail::read_sets_file(paths.sets(), data.interactions.item_count,
-                           find ? find : detail::finder_in(paths.item_ids()), sets);
+  if (std::filesystem::exists(paths.sets())) {
+    auto const items = data.interactions.item_count;
+    detail::read_sets_file(paths.sets(), items, find ? find : detail::finder_in(paths.item_ids()), sets);
+    detail::check_limits(paths.sets(), items, sets);
+  }
   return sets;
 }
 

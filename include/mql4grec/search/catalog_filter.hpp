@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "mql4grec/core/detail/words.hpp"
 #include "mql4grec/search/constraint.hpp"
 #include "mql4grec/search/filtered_trie.hpp"
 #include "mql4grec/search/live_catalog.hpp"
@@ -52,7 +53,7 @@ class catalog_choice {
   /// The number of a set of a version. Throws error if there is none with this name.
   static index_t set_of(catalog_version const& version, std::string const& name) {
     auto const found = version.set(name);
-    expects(found.has_value(), "filter: there is no set '", name, "'");
+    expects(found.has_value(), "filter: there is no set '", core::detail::printable(name), "'");
     return *found;
   }
 

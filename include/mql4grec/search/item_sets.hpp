@@ -12,12 +12,14 @@
 #include <string_view>
 #include <vector>
 
+#include "mql4grec/core/detail/words.hpp"
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/search/constraint.hpp"
 
 namespace mql4grec::search {
 
-/// Sets of items by name. The lists are in any order, and may contain items that have no sequence yet.
+/// Sets of items by name. The lists are in any order, and may contain items that have no sequence yet, but no negative
+/// ones.
 using named_sets = std::map<std::string, item_list>;
 
 /// The largest number of sets that an item may be in.
@@ -51,7 +53,11 @@ class item_sets {
       check_set_name(name);
       auto const number = static_cast<std::int32_t>(numbers->size());
       numbers->emplace(name, number);
-      for (auto const item : items) base->push_back({item, number});
+      for (auto const item : items) {
+        expects(index(item) >= 0, "catalog: set '", core::detail::printable(name), "' has item ", index(item),
+                ", expected at least 0");
+        base->push_back({item, number});
+      }
     }
     std::ranges::sort(*base);
     base->erase(std::unique(base->begin(), base->end()), base->end());
@@ -97,8 +103,7 @@ class item_sets {
   std::vector<item_list> lists(index_t items) const {
     std::vector<item_list> all(to_size(size()));
     for (auto const& [item, set] : *base_)
-      if (index(item) >= 0 && index(item) < items && !changed_.contains(item))
-        all[to_size(index_t{set})].push_back(item);
+      if (index(item) < items && !changed_.contains(item)) all[to_size(index_t{set})].push_back(item);
     for (auto const& [item, sets] : changed_)
       for (auto const set : sets) all[to_size(index_t{set})].push_back(item);
     return all;

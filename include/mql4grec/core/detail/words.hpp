@@ -1,6 +1,7 @@
 #pragma once
 // Names from files, formatted for one line of an error message.
 #include <algorithm>
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,9 +12,12 @@ namespace mql4grec {
 inline namespace core {
 namespace detail {
 
-/// A name from a file, shortened to 120 bytes and without control characters.
+/// A name from a file or a caller, shortened to 120 bytes of whole UTF-8 characters and without control characters.
 inline std::string printable(std::string_view name) {
-  std::string text(name.substr(0, 120));
+  std::size_t end = std::min<std::size_t>(name.size(), 120);
+  if (end < name.size())  // a character has at most three bytes more
+    for (int i = 0; i < 3 && (static_cast<unsigned char>(name[end]) & 0xc0) == 0x80; ++i) --end;
+  std::string text(name.substr(0, end));
   for (char& c : text)
     if (static_cast<unsigned char>(c) < 32 || c == 127) c = '?';
   return text;
