@@ -33,6 +33,9 @@ std::vector<token_t> random_sequence(language::modality kind, random_stream& ran
     tokens.push_back(vocab().token(kind, l, code_t(random.below(vocab().codes(kind, l)))));
   return tokens;
 }
+std::vector<token_t> text_of(int code) {
+  return {vocab().token(text, 0, code_t(code)), vocab().token(text, 1, code_t(code))};
+}
 std::vector<language::token_table> tables(index_t items = 30) {
   std::vector<language::token_table> all;
   random_stream random(5, 0);
@@ -330,7 +333,7 @@ TEST_CASE("live_catalog: a follower makes the changes of another catalog's log, 
     following.follow = true;
     search::live_catalog early(all, following);  // before there is a log
     search::live_catalog writer(all, how);
-    search::live_catalog often(all, following);
+    search::live_catalog often(all, following), at_first(all, following);
     CHECK_THROWS_WITH_AS(often.remove(item_id{1}), doctest::Contains("follows the log"), error);
     CHECK_THROWS_AS(writer.catch_up(), error);
     random_stream random(3, 0);
@@ -342,6 +345,7 @@ TEST_CASE("live_catalog: a follower makes the changes of another catalog's log, 
       make(expected, change);
       if (step % 40 == 39) writer.merge();  // the log becomes a snapshot
       if (step == 60) often.merge();
+      if (step < 20) at_first.catch_up();  // and then not before the log has been replaced several times
       if (step % 3 > 0) continue;
       CHECK(often.catch_up() == writer.version().number());
       CHECK(equals(often.version(), expected));
@@ -349,7 +353,8 @@ TEST_CASE("live_catalog: a follower makes the changes of another catalog's log, 
     search::live_catalog late(all, following);
     CHECK(early.catch_up() == writer.version().number());
     often.catch_up();
-    for (search::live_catalog* follower : {&early, &often, &late}) {
+    at_first.catch_up();
+    for (search::live_catalog* follower : {&early, &often, &late, &at_first}) {
       auto const mine = follower->version(), its = writer.version();
       CHECK(equals(mine, expected));
       CHECK(mine.set_names() == its.set_names());
@@ -357,7 +362,66 @@ TEST_CASE("live_catalog: a follower makes the changes of another catalog's log, 
         for (index_t i = 0; i < its.items(); ++i)
           CHECK(mine.contains(*mine.set(name), item_id(i)) == its.contains(*its.set(name), item_id(i)));
     }
+    // A number stays in use when its item is removed, also after a snapshot.
+    writer.set(item_id{700}, {text_of(1)});
+    writer.remove(item_id{700});
+    writer.merge();
+    CHECK(writer.version().items() == 701);
+    CHECK(search::live_catalog(all, following).version().items() == 701);
+    often.catch_up();
+    CHECK(often.version().items() == 701);
   }
+}
+
+TEST_CASE("live_catalog: a follower beside a writer that changes and merges") {
+  temporary_directory const here;
+  search::live_catalog writer(tables(), {.log = here / "log", .snapshot_after = 1});
+  search::live_catalog follower(tables(), {.log = here / "log", .follow = true});
+  constexpr int changes = 300;
+  std::jthread writes([&] {
+    random_stream random(5, 0);
+    for (int step = 0; step < changes; ++step) {
+      auto const change = random_change(random);
+      writer.apply({&change, 1});
+      if (step % 20 == 19) writer.merge();
+    }
+  });
+  auto const end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (follower.catch_up() < changes) REQUIRE(std::chrono::steady_clock::now() < end);
+  writes.join();  // a record is in the log before its version is published
+  auto const mine = follower.version(), its = writer.version();
+  CHECK(mine.number() == its.number());
+  CHECK(mine.items() == its.items());
+  for (auto const kind : {text, image})
+    for (index_t i = 0; i < its.items(); ++i)
+      CHECK(std::ranges::equal(mine.sequence(kind, item_id(i)), its.sequence(kind, item_id(i))));
+}
+
+TEST_CASE("live_catalog: a follower notices that a change which it has made was refused") {
+  temporary_directory const here;
+  std::vector<std::string> logs;  // two changes; the second is another one of the same length
+  for (int const second : {2, 3}) {
+    auto const log = here / ("log " + std::to_string(second));
+    search::live_catalog writer(tables(), {.log = log});
+    writer.set(item_id{1}, {text_of(1)});
+    writer.set(item_id{1}, {text_of(second)});
+    logs.push_back(read_file(log));
+  }
+  REQUIRE(logs[0].size() == logs[1].size());
+  auto const overwrite = [&](std::string const& content) {  // the same file
+    std::ofstream(here / "log", std::ios::binary | std::ios::in | std::ios::out)
+        .write(content.data(), std::ssize(content));
+  };
+  std::ofstream(here / "log").close();
+  overwrite(logs[0]);
+  search::live_catalog follower(tables(), {.log = here / "log", .follow = true});
+  CHECK(follower.catch_up() == 2);
+  overwrite(logs[1]);
+  CHECK_THROWS_WITH_AS(follower.catch_up(), doctest::Contains("removed or replaced"), file_error);
+  CHECK(follower.has_failed());
+  overwrite(logs[0]);
+  CHECK_THROWS_WITH_AS(follower.catch_up(), doctest::Contains("has to be loaded again"), error);
+  CHECK(follower.version().number() == 2);
 }
 
 TEST_CASE("live_catalog: a follower waits for the end of a record, and names what is damaged") {
@@ -389,7 +453,7 @@ TEST_CASE("live_catalog: a follower waits for the end of a record, and names wha
     CHECK(follower.catch_up() == n + 1);
   }
   std::filesystem::resize_file(here / "copy", 100);
-  CHECK_THROWS_WITH_AS(follower.catch_up(), doctest::Contains("has become shorter"), file_error);
+  CHECK_THROWS_WITH_AS(follower.catch_up(), doctest::Contains("removed or replaced"), file_error);
   auto damaged = logs[4];
   damaged[logs[1].size() + 40] ^= 1;
   put(here / "damaged", damaged);

@@ -240,8 +240,10 @@ TEST_CASE(
   search::live_catalog const other(tables, options("file.log", false));
   search::live_catalog const another(packed->tables, options("memory.log", true));
   same_content(other.version(), another.version());
+  CHECK(another.is_mapped());
   // A file that holds nothing but changes is small.
   CHECK(std::filesystem::file_size(here / "file.log.snapshot") < 16'000);
+  CHECK(std::filesystem::file_size(here / "memory.log.snapshot") < 16'000);
 }
 
 TEST_CASE("packed_catalog_writer: what can't be written is refused, and nothing remains") {

@@ -28,9 +28,19 @@ added_items::added_items(std::filesystem::path file, file_use use) : path_(std::
 void added_items::catch_up() {
   std::error_code none;
   auto const size = std::filesystem::file_size(path_, none);
-  if (none || size == position_) return;
-  expects_file(size > position_, path_, "has become shorter than what was read: ", position_, " bytes");
-  read();
+  if (none) return;
+  has_lost_line_ = has_lost_line_ || size < position_ || !has_last_line();
+  expects_file(!has_lost_line_, path_, "line ", lines_, ": has been removed or replaced after it was read");
+  if (size > position_) read();
+}
+
+/// Whether the last line that was read is where it was: the other process removes one that it can't sync.
+bool added_items::has_last_line() const {
+  std::ifstream in(path_, std::ios::binary);
+  in.seekg(static_cast<std::streamoff>(position_ - last_line_.size()));
+  std::string found(last_line_.size(), '\0');
+  in.read(found.data(), std::ssize(found));
+  return in.good() && found == last_line_;
 }
 
 /// Reads whole lines. Returns how many bytes follow them.
@@ -50,6 +60,7 @@ std::size_t added_items::read() {
                  " is not an item");
     keep(item_id(static_cast<std::int32_t>(item)), {.raw_id = member_or<std::string>(line, "id", "", place),
                                                     .title = member_or<std::string>(line, "title", "", place)});
+    last_line_ = more.substr(at, end + 1 - at);
     at = end + 1;
     ++lines_;
   }

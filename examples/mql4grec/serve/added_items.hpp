@@ -36,7 +36,8 @@ class added_items {
   added_items(added_items const&) = delete;
   added_items& operator=(added_items const&) = delete;
 
-  /// With file_use::follow: reads what the other process has added. Throws file_error for a line that is damaged.
+  /// With file_use::follow: reads what the other process has added. Throws file_error for a line that is damaged, and
+  /// at each further call if a line that was read has been removed or replaced.
   void catch_up();
   /// Adds or replaces items; they are on the disk when the function returns, by one synchronization. Throws file_error,
   /// and none is added then.
@@ -57,10 +58,13 @@ class added_items {
 
  private:
   std::size_t read();
+  bool has_last_line() const;
   void keep(item_id item, added_item const& about);
 
   std::filesystem::path path_;
   std::size_t position_ = 0, lines_ = 0;  // that have been read; used by one thread at a time
+  std::string last_line_;
+  bool has_lost_line_ = false;
   std::optional<file_lock> lock_;
   std::optional<append_file> file_;
   std::mutex writing_;  // locked before mutex_

@@ -135,11 +135,13 @@ std::shared_ptr<service::loaded const> service::read(served_paths const& paths) 
   auto const before = current();
   auto const place = [](std::filesystem::path const& path) { return std::filesystem::weakly_canonical(path); };
   bool const same = before && place(before->paths.catalog.dataset) == place(paths.catalog.dataset);
+  // One that can't follow the changes any more is read anew.
+  bool const shares = same && !cannot_follow_;
   auto const state = options_.state.empty() ? std::filesystem::path()
                                             : options_.state / catalog::dataset_paths(paths.catalog.dataset).name();
-  auto added = same ? before->catalog.added()
-                    : std::make_shared<added_items>(state.empty() ? state : state / "items.jsonl",
-                                                    options_.follow ? file_use::follow : file_use::write);
+  auto added = shares ? before->catalog.added()
+                      : std::make_shared<added_items>(state.empty() ? state : state / "items.jsonl",
+                                                      options_.follow ? file_use::follow : file_use::write);
   auto next = std::make_unique<loaded>(
       loaded{paths,
              served_catalog(paths.catalog, metadata.vocab, std::move(added), before ? &before->catalog : nullptr),
@@ -162,16 +164,16 @@ std::shared_ptr<service::loaded const> service::read(served_paths const& paths) 
                                        .tokens = data.tokens,
                                        .calibration = next->calibration,
                                        .catalog = std::move(live),
-                                       .shared_catalog = same ? before->model->catalog() : nullptr},
+                                       .shared_catalog = shares ? before->model->catalog() : nullptr},
                                       options_.serving);
   next->catalog.show(next->model->catalog());
   // The last step that may fail. The sets of descriptions and files are those of a new start from here on.
-  if (same && next->catalog.sets() != before->catalog.sets()) next->catalog.live().replace_sets(next->catalog.sets());
+  if (shares && next->catalog.sets() != before->catalog.sets()) next->catalog.live().replace_sets(next->catalog.sets());
   log_.info("loaded", {{"model", paths.model.string()},
                        {"dataset", paths.catalog.dataset.string()},
                        {"dataset_was_read", !before || !next->catalog.shares_files_with(before->catalog)},
                        {"items", next->catalog.items()},
-                       {"catalog_is_mapped", next->catalog.packed() != nullptr},
+                       {"catalog_is_mapped", next->catalog.live().is_mapped()},
                        {"ms", milliseconds(clock::now() - started)}});
   // The last request of a model may end on one of its own threads, which cannot wait for itself to end.
   ++models_;
@@ -187,6 +189,10 @@ std::shared_ptr<service::loaded const> service::read(served_paths const& paths) 
 void service::load() {
   for (auto const& path : options_.translators) placers_.push_back(pipeline::read_item_placer(path));
   auto next = read(options_.paths);
+  if (auto const log = options_.state / catalog::dataset_paths(next->paths.catalog.dataset).name() / "catalog.log";
+      options_.follow && !std::filesystem::exists(log))
+    log_.warn("nothing to follow yet", {{"what", log.string() + " doesn't exist"}});
+  followed_at_ = clock::now().time_since_epoch().count();
   std::lock_guard const lock(mutex_);
   current_.swap(next);
   if (options_.follow) follower_ = std::jthread([this](std::stop_token stop) { follow(std::move(stop)); });
@@ -201,16 +207,29 @@ void service::follow(std::stop_token stop) {
   std::unique_lock lock(mutex);
   while (!wakes.wait_for(lock, stop, interval, [&] { return stop.stop_requested(); })) {
     std::string fault;
-    try {
-      auto const with = current();
-      with->catalog.added()->catch_up();  // before their codes, as they are written
-      with->catalog.live().catch_up();
-    } catch (std::exception const& caught) {
-      fault = caught.what();
-    }
+    auto const attempt = [&](auto const& work) {
+      try {
+        work();
+      } catch (std::exception const& caught) {
+        fault = caught.what();
+      }
+    };
+    auto const with = current();
+    auto const read_names = [&] { with->catalog.added()->catch_up(); };
+    attempt(read_names);  // before their codes, as they are written
+    attempt([&] { with->catalog.live().catch_up(); });
+    if (fault.empty()) attempt(read_names);  // of the items whose names and codes were written in between
+    if (fault.empty()) followed_at_ = clock::now().time_since_epoch().count();
+    cannot_follow_ = !fault.empty();
     if (fault != last_fault && !fault.empty()) log_.fail("can't follow", {{"what", fault}});
     last_fault = fault;
   }
+}
+
+/// The time since all changes of the process that is followed could be read; 0 if none is followed.
+double service::followed_seconds() const {
+  auto const now = clock::now().time_since_epoch().count();
+  return options_.follow ? std::chrono::duration<double>(clock::duration(now - followed_at_)).count() : 0;
 }
 
 bool service::is_admin(http_request const& request) const {
@@ -293,11 +312,16 @@ void service::show_liveness(exchange const& x) { x({{"status", "alive"}}); }
 
 void service::show_readiness(exchange const& x) {
   if (!x.with) return x.answer(failure(503, "no model is loaded"));
+  constexpr double longest = 10;
+  if (followed_seconds() > longest) return x.answer(failure(503, "the changes of the other service can't be read"));
   x({{"status", "ready"}});
 }
 
 void service::show_metrics(exchange const& x) {
-  service_gauges gauges{.ready = x.with != nullptr, .http = http_counts_(), .changes = writer_.counts()};
+  service_gauges gauges{.ready = x.with != nullptr,
+                        .http = http_counts_(),
+                        .changes = writer_.counts(),
+                        .followed_seconds = followed_seconds()};
   if (x.with) gauges.waiting = x.with->model->waiting(), gauges.items = x.with->catalog.items();
   x.answer({.body = metrics_.text(gauges), .content_type = "text/plain; version=0.0.4; charset=utf-8"});
 }

@@ -68,6 +68,7 @@ class service {
   std::shared_ptr<loaded const> current() const;
   std::shared_ptr<loaded const> read(served_paths const& paths);
   void follow(std::stop_token stop);
+  double followed_seconds() const;
   static void check_same_words(loaded const& now, loaded const& next);
   bool is_admin(http_request const& request) const;
 
@@ -106,7 +107,9 @@ class service {
   mutable std::mutex mutex_;
   bool ending_ = false;
   std::shared_ptr<loaded const> current_;
-  std::jthread follower_;  // the last member: it uses what is above
+  std::atomic<std::chrono::steady_clock::rep> followed_at_ = 0;  // the last time that all changes could be read
+  std::atomic<bool> cannot_follow_ = false;                      // at the last attempt
+  std::jthread follower_;                                        // the last member: it uses what is above
 };
 
 }  // namespace mql4grec::program

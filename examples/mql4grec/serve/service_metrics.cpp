@@ -66,6 +66,7 @@ class service_metrics::families {
         changes(gauge("mql4grec_changes", "Changes of the catalog since the start")),
         change_batches(
             gauge("mql4grec_change_batches", "Batches of changes since the start, each synced to the disk once")),
+        followed(gauge("mql4grec_followed_seconds", "Time since the changes of another service were last read")),
         resident(gauge("process_resident_memory_bytes", "Resident memory size in bytes")),
         files(gauge("process_open_fds", "Number of open file descriptors")) {}
 
@@ -82,8 +83,8 @@ class service_metrics::families {
   prometheus::Family<prometheus::Histogram>& stage_seconds;
   prometheus::Histogram &encode, &search, &rank;
   prometheus::Counter& incomplete;
-  prometheus::Gauge &waiting, &items, &ready, &connections, &refused, &malformed, &changes, &change_batches, &resident,
-      &files;
+  prometheus::Gauge &waiting, &items, &ready, &connections, &refused, &malformed, &changes, &change_batches, &followed,
+      &resident, &files;
 };
 
 service_metrics::service_metrics() : families_(std::make_unique<families>()) {}
@@ -111,6 +112,7 @@ std::string service_metrics::text(service_gauges const& now) const {
   f.malformed.Set(static_cast<double>(now.http.malformed));
   f.changes.Set(static_cast<double>(now.changes.changes));
   f.change_batches.Set(static_cast<double>(now.changes.batches));
+  f.followed.Set(now.followed_seconds);
   f.resident.Set(resident_bytes());
   f.files.Set(open_files());
   return prometheus::TextSerializer().Serialize(f.registry.Collect());

@@ -17,6 +17,7 @@ struct service_gauges {
   bool ready = false;     ///< a model is loaded
   http_counts http = {};  ///< of the server
   catalog_writer_counts changes = {};
+  double followed_seconds = 0;  ///< since the log of another process was read; 0 if none is followed
 };
 
 class service_metrics {

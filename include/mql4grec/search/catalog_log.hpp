@@ -75,17 +75,29 @@ class catalog_log_reader {
   /// Nothing is opened yet; the log need not exist.
   catalog_log_reader(std::filesystem::path path, std::uint64_t fingerprint)
       : path_(std::move(path)), fingerprint_(fingerprint) {}
+  catalog_log_reader(catalog_log_reader const&) = delete;
+  catalog_log_reader& operator=(catalog_log_reader const&) = delete;
+  ~catalog_log_reader();
 
   /// Calls replay(number, changes) for the complete records that are new since the last call and have larger numbers
   /// than `after`. Returns false, before any call, if records after that number are missing, because the log has been
-  /// replaced by a snapshot. Throws file_error for a log that is damaged, has become shorter, or belongs to other
-  /// tables.
+  /// replaced by a snapshot. Throws file_error for a log that is damaged or belongs to other tables, and if a record
+  /// that was read is there no more; see has_lost_record().
   bool read(std::uint64_t after, std::function<void(std::uint64_t, std::span<catalog_change const>)> const& replay);
+  /// Whether a record that was read has been removed or replaced since: the writer could not bring it to the disk, so
+  /// the change was refused there. What has been replayed is wrong then, and each further read() throws.
+  bool has_lost_record() const { return has_lost_record_; }
 
  private:
+  void check_last_record();
+
   std::filesystem::path path_;
-  std::uint64_t fingerprint_, file_ = 0;
+  std::uint64_t fingerprint_;
+  int descriptor_ = -1;       // of the file that has been read; kept open, so that no other file gets its inode
   std::size_t position_ = 0;  // of the next record in that file
+  std::size_t last_ = 0;      // that of the record before it
+  std::string last_head_;     // the first bytes of that record, its number and its checksum among them
+  bool has_lost_record_ = false;
 };
 
 /// What changes have made of a catalog: all tables, or the changes themselves.
@@ -103,6 +115,9 @@ void write_snapshot(std::filesystem::path const& path, std::uint64_t fingerprint
 /// fingerprint.
 [[nodiscard]] std::optional<catalog_snapshot> read_snapshot(std::filesystem::path const& path,
                                                             std::uint64_t fingerprint);
+/// The number of a snapshot, from its first bytes only; 0 if the file doesn't exist or is too short. Throws file_error
+/// for another fingerprint.
+[[nodiscard]] std::uint64_t snapshot_number(std::filesystem::path const& path, std::uint64_t fingerprint);
 
 }  // namespace mql4grec::search
 

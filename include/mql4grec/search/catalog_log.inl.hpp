@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
+#include <utility>
 
 #include "mql4grec/core/checksum.hpp"
 #include "mql4grec/core/files.hpp"
@@ -242,57 +244,89 @@ MQL4GREC_DEFINITION void catalog_log::drop_before(index_t position) {
   file_.emplace(path_);
 }
 
-MQL4GREC_DEFINITION bool catalog_log_reader::read(
-    std::uint64_t after, std::function<void(std::uint64_t, std::span<catalog_change const>)> const& replay) {
-  int const descriptor = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0 && errno == ENOENT) return true;
-  expects_file(descriptor >= 0, path_, "can't be opened for reading: ", std::strerror(errno));
-  struct closer {
-    int descriptor;
-    ~closer() { ::close(descriptor); }
-  } const closes{descriptor};
-  struct ::stat status {};
-  expects_file(::fstat(descriptor, &status) == 0, path_, "can't be read: ", std::strerror(errno));
-  if (file_ != status.st_ino) position_ = 0;  // it has been replaced
-  auto const size = static_cast<std::size_t>(status.st_size);
-  expects_file(size >= position_, path_, "has become shorter than what was read: ", position_, " bytes");
-  if (size == position_) return true;
-  std::string bytes(size - position_, '\0');
+namespace detail {
+
+/// The bytes of a file from a position on, fewer if it ends before.
+inline std::string bytes_at(int descriptor, std::filesystem::path const& path, std::size_t position, std::size_t size) {
+  std::string bytes(size, '\0');
   std::size_t got = 0;
-  while (got < bytes.size()) {
-    auto const n = ::pread(descriptor, bytes.data() + got, bytes.size() - got, static_cast<::off_t>(position_ + got));
+  while (got < size) {
+    auto const n = ::pread(descriptor, bytes.data() + got, size - got, static_cast<::off_t>(position + got));
     if (n < 0 && errno == EINTR) continue;
-    expects_file(n >= 0, path_, "can't be read: ", std::strerror(errno));
+    expects_file(n >= 0, path, "can't be read: ", std::strerror(errno));
     if (n == 0) break;  // it is being cut
     got += static_cast<std::size_t>(n);
   }
-  std::string_view rest(bytes.data(), got);
-  auto position = position_;
-  if (position == 0) {
+  bytes.resize(got);
+  return bytes;
+}
+
+inline struct ::stat status_of(int descriptor, std::filesystem::path const& path) {
+  struct ::stat status {};
+  expects_file(::fstat(descriptor, &status) == 0, path, "can't be read: ", std::strerror(errno));
+  return status;
+}
+
+}  // namespace detail
+
+MQL4GREC_DEFINITION catalog_log_reader::~catalog_log_reader() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+/// Throws file_error unless the file that has been read still has the last record.
+MQL4GREC_DEFINITION void catalog_log_reader::check_last_record() {
+  if (descriptor_ < 0 || position_ == 0) return;
+  auto const size = static_cast<std::size_t>(detail::status_of(descriptor_, path_).st_size);
+  has_lost_record_ = has_lost_record_ || size < position_ ||
+                     detail::bytes_at(descriptor_, path_, last_, last_head_.size()) != last_head_;
+  expects_file(!has_lost_record_, path_, "byte ", last_, ": a record that was read has been removed or replaced");
+}
+
+MQL4GREC_DEFINITION bool catalog_log_reader::read(
+    std::uint64_t after, std::function<void(std::uint64_t, std::span<catalog_change const>)> const& replay) {
+  check_last_record();  // also before another file takes the place of this one
+  int const opened = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
+  if (opened < 0 && errno == ENOENT) return true;
+  expects_file(opened >= 0, path_, "can't be opened for reading: ", std::strerror(errno));
+  int const before = std::exchange(descriptor_, opened);
+  if (before >= 0) {
+    struct ::stat old {
+    }, now{};
+    bool const known = ::fstat(before, &old) == 0 && ::fstat(opened, &now) == 0;
+    ::close(before);
+    if (!known || old.st_ino != now.st_ino || old.st_dev != now.st_dev) {  // it has been replaced
+      position_ = last_ = 0;
+      last_head_.clear();
+    }
+  }
+  auto const size = static_cast<std::size_t>(detail::status_of(descriptor_, path_).st_size);
+  if (size <= position_) return true;
+  auto const bytes = detail::bytes_at(descriptor_, path_, position_, size - position_);
+  std::string_view rest(bytes);
+  if (position_ == 0) {
     detail::check_head(path_, rest, detail::log_magic, fingerprint_);
+    last_head_ = rest.substr(0, detail::file_head_bytes);  // until there is a record
     rest.remove_prefix(detail::file_head_bytes);
-    position = detail::file_head_bytes;
+    position_ = detail::file_head_bytes;
   }
   while (!rest.empty()) {
     auto const record = detail::parse_record(rest);
     if (!record) {  // it may still be written, unless another one follows
-      expects_file(!detail::next_record(rest, 0), path_, "byte ", position, ": the record is damaged");
+      expects_file(!detail::next_record(rest, 0), path_, "byte ", position_, ": the record is damaged");
       break;
     }
     if (record->number > after) {
       if (record->number != after + 1) return false;
       auto const changes = detail::parse_changes(record->payload);
-      expects_file(changes.has_value(), path_, "byte ", position, ": the record doesn't contain changes");
+      expects_file(changes.has_value(), path_, "byte ", position_, ": the record doesn't contain changes");
       replay(record->number, *changes);
       after = record->number;
     }
-    position += record->bytes;
+    last_ = position_;
+    last_head_ = rest.substr(0, detail::record_head_bytes);
+    position_ += record->bytes;
     rest.remove_prefix(record->bytes);
-    file_ = status.st_ino;
-    position_ = position;
   }
-  file_ = status.st_ino;
-  position_ = position;
   return true;
 }
 
@@ -405,6 +439,21 @@ MQL4GREC_DEFINITION std::optional<catalog_snapshot> read_snapshot(std::filesyste
   complete(in.get(expected));
   expects_file(expected == sum && in.left() == 0, path, "byte ", position() - 8, ": the file is damaged");
   return out;
+}
+
+MQL4GREC_DEFINITION std::uint64_t snapshot_number(std::filesystem::path const& path, std::uint64_t fingerprint) {
+  std::ifstream in(path, std::ios::binary);
+  std::string begin(detail::file_head_bytes + detail::record_head_bytes, '\0');
+  in.read(begin.data(), std::ssize(begin));
+  if (in.gcount() < std::ssize(begin)) return 0;
+  auto const magic = std::string_view(begin).substr(0, detail::snapshot_magic.size());
+  auto const known = {detail::snapshot_magic, detail::snapshot_with_sets_magic, detail::snapshot_of_changes_magic};
+  expects_file(std::ranges::find(known, magic) != known.end(), path, "byte 0: is not a snapshot");
+  detail::check_head(path, begin, magic, fingerprint);
+  std::uint64_t number = 0;
+  auto const at = detail::file_head_bytes + (magic == detail::snapshot_of_changes_magic ? 16 : 0);
+  std::memcpy(&number, begin.data() + at, sizeof number);
+  return number;
 }
 
 }  // namespace mql4grec::search

@@ -300,8 +300,14 @@ class live_catalog {
   std::uint64_t remove(item_id item) { return set(item, {}); }
 
   /// With live_catalog_options::follow: makes the changes that the log has got since the last call. Returns the number
-  /// of the newest version. Throws file_error if the log can't be followed any more.
+  /// of the newest version. Throws file_error if the log can't be followed any more; has_failed() then tells whether
+  /// another call can succeed.
   std::uint64_t catch_up();
+  /// Whether the catalog can neither change nor follow any more, and has to be loaded again: a change of the log could
+  /// not be made, or one that was followed has been removed from it. Requests go on.
+  [[nodiscard]] bool has_failed() const;
+  /// Whether the tables and tries are those of live_catalog_options::packed.
+  [[nodiscard]] bool is_mapped() const { return options_.packed != nullptr; }
   /// Replaces the sets of live_catalog_options::sets: the catalog is then as if it had begun with these. Items to which
   /// changes have given sets keep those. A set that is missing here stays, as an empty one. The log doesn't contain
   /// this: give the same sets at the next start. All sets are replaced at once; the number of the version stays,

@@ -35,24 +35,17 @@ MQL4GREC_DEFINITION live_catalog::live_catalog(std::vector<language::token_table
       places_[to_size(kinds[t])] = trie_place{content_.kinds.size(), static_cast<index_t>(t), levels};
     content_.kinds.push_back(kinds);
   }
-  std::map<item_id, std::vector<std::string>> saved_sets;  // that changes have given
-  std::vector<catalog_change> saved_changes;
+  std::optional<catalog_snapshot> saved;
   if (!options_.log.empty()) snapshot_stamp_ = stamp_of(snapshot_path());
-  if (!options_.log.empty())
-    if (auto snapshot = read_snapshot(snapshot_path(), fingerprint_)) {
-      bool const has_tables = !snapshot->tables.empty();
-      expects_file(!has_tables || snapshot->tables.size() == all.size(), snapshot_path(),
-                   "byte 40: ", snapshot->tables.size(), " tables, expected ", all.size());
-      for (std::size_t i = 0; i < all.size() && has_tables; ++i)
-        if (snapshot->tables[i].levels() > 0) all[i] = std::move(snapshot->tables[i]);
-      number_ = snapshot->number;
-      saved_sets = std::move(snapshot->sets);
-      saved_changes = std::move(snapshot->changes);
-      if (has_tables && packed) {
-        report(snapshot_path().string() + ": has all tables, so they are kept in memory");
-        packed.reset();
-      }
-    }
+  if (!options_.log.empty()) saved = read_snapshot(snapshot_path(), fingerprint_);
+  bool const saved_tables = saved && !saved->tables.empty();
+  if (saved) number_ = saved->number;
+  if (saved_tables) {
+    expects_file(saved->tables.size() == all.size(), snapshot_path(), "byte 40: ", saved->tables.size(),
+                 " tables, expected ", all.size());
+    for (std::size_t i = 0; i < all.size() && !packed; ++i)
+      if (saved->tables[i].levels() > 0) all[i] = std::move(saved->tables[i]);
+  }
   auto const tokens = std::make_shared<detail::catalog_tokens>();
   for (std::size_t i = 0; i < all.size(); ++i) {
     (i < tables.size() ? tokens->items : tokens->histories).emplace_back(all[i], options_.tokens);
@@ -60,7 +53,8 @@ MQL4GREC_DEFINITION live_catalog::live_catalog(std::vector<language::token_table
   }
   content_.tokens = tokens;
   content_.sets = detail::item_sets(options_.sets);
-  for (auto const& [item, names] : saved_sets) content_.sets.put(item, names);
+  if (saved_tables && !packed)
+    for (auto const& [item, names] : saved->sets) content_.sets.put(item, names);
   auto const lists = content_.sets.lists(content_.items);
   std::vector<std::span<item_id const>> const subsets(lists.begin(), lists.end());
   for (std::size_t g = 0; g < content_.kinds.size(); ++g) {
@@ -76,13 +70,20 @@ MQL4GREC_DEFINITION live_catalog::live_catalog(std::vector<language::token_table
   }
   options_.sets.clear();
   try {
-    make_all(number_, saved_changes);
+    if (saved && (packed || !saved_tables)) make_all(number_, changes_to(*saved));
   } catch (error const& failure) {
     raise<file_error>(snapshot_path().string(), ": ", failure.what());
   }
   published_ = std::make_shared<detail::published_version>(
       std::make_unique<catalog_version const>(version_of(content_, number_)));
   if (!options_.log.empty()) begin_log();
+  if (log_ && packed && saved_tables) {  // the next start needs the changes only
+    try {
+      write_snapshot(version_of(content_, number_), content_.sets);
+    } catch (std::exception const& failure) {
+      report(failure.what());
+    }
+  }
   merger_ = std::thread([this] { merge_in_background(); });
 }
 
@@ -115,6 +116,11 @@ MQL4GREC_DEFINITION bool live_catalog::began_with(std::vector<language::token_ta
   return fingerprint_ == fingerprint(tables, history_tokens);
 }
 
+MQL4GREC_DEFINITION bool live_catalog::has_failed() const {
+  std::lock_guard const lock(mutex_);
+  return broken_;
+}
+
 MQL4GREC_DEFINITION auto live_catalog::stamp_of(std::filesystem::path const& path) -> file_stamp {
   struct ::stat found {};
   if (::stat(path.c_str(), &found) != 0) return {};
@@ -132,6 +138,7 @@ MQL4GREC_DEFINITION std::uint64_t live_catalog::catch_up() {
   } catch (...) {
     failure = std::current_exception();
   }
+  broken_ = broken_ || followed_->has_lost_record();
   if (number_ != before && !broken_)
     published_->replace(std::make_unique<catalog_version const>(version_of(content_, number_)));
   if (pending_ >= options_.merge_after && !merging_) merge_wanted_.notify_all();
@@ -144,9 +151,10 @@ MQL4GREC_DEFINITION void live_catalog::follow_log() {
   // The snapshot is written before the log is shortened: a log that begins later has a newer snapshot.
   for (int tries = 0; tries < 3; ++tries) {
     if (auto const stamp = stamp_of(snapshot_path()); stamp != snapshot_stamp_) {
-      auto const snapshot = read_snapshot(snapshot_path(), fingerprint_);
+      if (snapshot_number(snapshot_path(), fingerprint_) > number_)
+        if (auto const snapshot = read_snapshot(snapshot_path(), fingerprint_))
+          make_all(snapshot->number, changes_to(*snapshot));
       snapshot_stamp_ = stamp;
-      if (snapshot && snapshot->number > number_) make_all(snapshot->number, changes_to(*snapshot));
     }
     bool const complete = followed_->read(
         number_, [&](std::uint64_t number, std::span<catalog_change const> changes) { make_all(number, changes); });
@@ -201,8 +209,14 @@ MQL4GREC_DEFINITION std::vector<catalog_change> live_catalog::changes_to(catalog
     index_t const end = std::max(content_.items, snapshot.tables.front().items());
     for (index_t i = 0; i < end; ++i) {
       auto const item = item_id(static_cast<std::int32_t>(i));
-      for (std::size_t m = 0; m < items.size(); ++m)
-        if (!std::ranges::equal(items[m].of(item, number_), snapshot.tables[m].of(item))) changes[item] = saved(item);
+      auto const differs = [&](auto const& tables, std::size_t from) {
+        for (std::size_t m = 0; m < tables.size(); ++m)
+          if (!std::ranges::equal(tables[m].of(item, number_), snapshot.tables[from + m].of(item))) return true;
+        return false;
+      };
+      if (differs(items, 0) || differs(content_.tokens->histories, items.size()) ||
+          (i + 1 == end && end > content_.items))
+        changes[item] = saved(item);
     }
     for (auto const& [item, names] : snapshot.sets) {
       if (!changes.contains(item)) changes[item] = saved(item);
@@ -225,6 +239,9 @@ MQL4GREC_DEFINITION std::vector<catalog_change> live_catalog::changes_since_the_
     changes[item].item = item;
     changes[item].sets = std::move(names);
   }
+  // The largest number stays in use, also when its item has been removed.
+  if (auto const last = item_id(static_cast<std::int32_t>(version.items() - 1)); version.items() > 0)
+    changes[last].item = last;
   std::vector<catalog_change> out;
   for (auto& entry : changes) {
     auto const item = entry.first;
