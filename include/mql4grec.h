@@ -180,7 +180,8 @@ typedef enum mql4grec_scores {
   /// log p among the items that are searched: in each modality, their probabilities add up to 1.
   MQL4GREC_RENORMALISED = 1,
   /// The probability that the item is the next one. Of fused lists, and of models with a `calibration.json`, which
-  /// `mql4grec evaluate --calibrate` writes; not a number if the search ended early.
+  /// `mql4grec evaluate --calibrate` writes; not a number if the search ended early. It holds for lists like those that
+  /// it was fitted on, of as many beams and without rules; nothing checks that.
   MQL4GREC_CALIBRATED = 2
 } mql4grec_scores;
 
@@ -210,7 +211,7 @@ typedef struct mql4grec_request {
   /// so far. May be NULL.
   int32_t (*stop)(void* context);
   void* context;                 ///< the argument of `stop`
-  char const* const* any_of;     ///< only items of at least one of these sets; NULL: all
+  char const* const* any_of;     ///< only items of at least one of these sets; no entry: all
   size_t any_of_count;           ///< entries of `any_of`
   char const* const* all_of;     ///< only items of each of these sets
   size_t all_of_count;           ///< entries of `all_of`

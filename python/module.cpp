@@ -34,7 +34,8 @@ using array_out = nb::ndarray<nb::numpy, T, nb::ndim<Rank>, nb::c_contig>;
 
 /// A call that failed, with the message of its thread.
 struct failure : std::exception {
-  explicit failure(mql4grec_status how) : status(how), message(mql4grec_last_error()) {}
+  explicit failure(mql4grec_status how, std::string text = mql4grec_last_error())
+      : status(how), message(std::move(text)) {}
   char const* what() const noexcept override { return message.c_str(); }
   mql4grec_status status;
   std::string message;
@@ -49,15 +50,19 @@ void translate(std::exception_ptr const& thrown, void*) {
   try {
     std::rethrow_exception(thrown);
   } catch (failure const& e) {
+    // Names of a file are in messages as they are, so they need not be UTF-8.
+    nb::object const text =
+        nb::steal(PyUnicode_DecodeUTF8(e.message.data(), static_cast<Py_ssize_t>(e.message.size()), "replace"));
+    if (!text.is_valid()) return;  // the interpreter's own error
     if (e.status == MQL4GREC_OUT_OF_MEMORY) {
-      PyErr_SetString(PyExc_MemoryError, e.what());
+      PyErr_SetObject(PyExc_MemoryError, text.ptr());
       return;
     }
     char const* const name = e.status == MQL4GREC_INVALID_ARGUMENT ? "InvalidArgument"
                              : e.status == MQL4GREC_FILE_ERROR     ? "FileError"
                              : e.status == MQL4GREC_TRAINING_ERROR ? "TrainingError"
                                                                    : "Error";
-    PyErr_SetString(nb::module_::import_("mql4grec._errors").attr(name).ptr(), e.what());
+    PyErr_SetObject(nb::object(nb::module_::import_("mql4grec._errors").attr(name)).ptr(), text.ptr());
   }
 }
 
@@ -125,11 +130,19 @@ void unlocked_call(Call const& call, python_callback const& callback) {
   if (failed) throw *failed;
 }
 
+/// The name of a set as the library reads it, which ends at the first zero byte.
+char const* name_of_set(std::string const& name) {
+  if (name.find('\0') != name.npos)
+    throw failure(MQL4GREC_INVALID_ARGUMENT,
+                  "a name of a set contains a zero byte after '" + std::string(name.c_str()) + "'");
+  return name.c_str();
+}
+
 /// The names of sets as the library reads them.
 class name_list {
  public:
   explicit name_list(std::vector<std::string> const& names) {
-    for (auto const& name : names) pointers_.push_back(name.c_str());
+    for (auto const& name : names) pointers_.push_back(name_of_set(name));
   }
   char const* const* data() const { return pointers_.data(); }
   std::size_t size() const { return pointers_.size(); }
@@ -181,7 +194,7 @@ class recommender {
     options.beams = beams;
     if (catalog_log) options.catalog_log = catalog_log->c_str();
     std::vector<mql4grec_item_set> named;
-    for (auto const& [name, items] : sets) named.push_back({name.c_str(), items.data(), items.size()});
+    for (auto const& [name, items] : sets) named.push_back({name_of_set(name), items.data(), items.size()});
     options.sets = named.data();
     options.set_count = named.size();
     {
@@ -275,7 +288,7 @@ class recommender {
     request.none_of = none_of.data();
     request.none_of_count = none_of.size();
     std::vector<mql4grec_quota> quotas;
-    for (auto const& [set, most] : options.quotas) quotas.push_back({set.c_str(), most});
+    for (auto const& [set, most] : options.quotas) quotas.push_back({name_of_set(set), most});
     request.quotas = quotas.data();
     request.quota_count = quotas.size();
     request.exclude_seen = options.exclude_seen ? 1 : 0;

@@ -36,6 +36,29 @@
 
 using namespace mql4grec;
 
+namespace {
+
+/// A shared mutex that comes to who wants it alone: those that come later wait for that one.
+class fair_mutex {
+ public:
+  void lock() {
+    std::lock_guard const next(turn_);
+    mutex_.lock();
+  }
+  void unlock() { mutex_.unlock(); }
+  void lock_shared() {
+    std::lock_guard const next(turn_);
+    mutex_.lock_shared();
+  }
+  void unlock_shared() { mutex_.unlock_shared(); }
+
+ private:
+  std::mutex turn_;  // of who waits for mutex_
+  std::shared_mutex mutex_;
+};
+
+}  // namespace
+
 struct mql4grec_recommender {
   recommender<> service;
   catalog::interactions interactions;
@@ -44,7 +67,7 @@ struct mql4grec_recommender {
   bool calibrated = false;  // whether its answers have probabilities
 
   /// Held by all changes, and alone by those that depend on the state before them.
-  mutable std::shared_mutex changing = {};
+  mutable fair_mutex changing = {};
   mutable std::mutex mutex = {};
   mutable std::vector<recommender_session<>> idle = {};  // sessions that no request uses
 };
@@ -178,7 +201,7 @@ search::named_sets sets_of(mql4grec_load_options const& options, std::filesystem
   for (std::size_t i = 0; i < options.set_count; ++i) {
     auto const& [name, items, count] = options.sets[i];
     expects(name != nullptr, "sets[", i, "].name is NULL");
-    auto const list = items_of(items, count, "sets[…].items");
+    auto const list = items_of(items, count, ("sets[" + std::to_string(i) + "].items").c_str());
     all[name].assign(list.begin(), list.end());
   }
   return all;

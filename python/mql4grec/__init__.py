@@ -117,6 +117,14 @@ def _names(sets: Iterable[str], name: str) -> list[str]:
     return names
 
 
+def _quotas(quotas: Mapping[str, int] | None) -> list[tuple[str, int]]:
+    limits = np.iinfo(np.int64)
+    for name, most in (quotas or {}).items():
+        if not isinstance(name, str) or not isinstance(most, (int, np.integer)) or not limits.min <= most <= limits.max:
+            raise InvalidArgument(f"quotas: expected whole numbers by the names of sets, found {most!r} items of {name!r}")
+    return [(name, int(most)) for name, most in (quotas or {}).items()]
+
+
 def _items(values: ArrayLike, name: str) -> NDArray[np.int32]:
     """The values as item numbers. Raises InvalidArgument for others than whole numbers."""
     array = np.asarray(values)
@@ -232,9 +240,10 @@ class Recommender:
         them, of each, of none. quotas: by the name of a set, at most so many items of it. exclude_seen: no items of the
         history, all of which count here. The search itself heeds all rules, so that k items are found whenever k fit.
         scores: those of the model (raw); log p among the items that are searched (renormalised); the probability that the item is the next one
-        (calibrated; of fused lists, for a model with a calibration.json, which `mql4grec evaluate --calibrate` writes).
+        (calibrated; of fused lists, for a model with a calibration.json, which `mql4grec evaluate --calibrate` writes; it
+        holds for as many beams as it was fitted with and without rules, which nothing checks).
         modality: the list of text or image alone, instead of the fused one. deadline: seconds after which the search ends with the best
-        items so far. Unknown items of the history are skipped; only the last ones count (20 by default).
+        items so far, or with none; whether it ran to its end is in candidates().complete. An empty list of any_of is no rule. Unknown items of the history are skipped; only the last ones count (20 by default).
         """
         return self._ranking(self.candidates([history], k, allow=allow, deny=deny, any_of=any_of, all_of=all_of, none_of=none_of, quotas=quotas,
                                              exclude_seen=exclude_seen, scores=scores, modality=modality, deadline=deadline, threads=1))
@@ -243,7 +252,7 @@ class Recommender:
                       deadline: float | None = None) -> Ranking:
         """The k of new_items that are most likely next: items that nobody has interacted with, which recommend() ranks
         after those that the model has learnt. Fewer than k if fewer share a first code with the best beams. Takes about
-        twice as long as recommend(). candidates(among_new=True) knows all other rules.
+        twice as long as recommend(). candidates(among_new=True) knows all other rules, and whether a deadline ended the search.
         """
         return self._ranking(self.candidates([history], k, allow=new_items, modality=modality, deadline=deadline, threads=1, among_new=True))
 
@@ -276,7 +285,7 @@ class Recommender:
         options.allow = None if allow is None else _items(allow, "allow")
         options.deny = None if deny is None else _items(deny, "deny")
         options.any_of, options.all_of, options.none_of = _names(any_of, "any_of"), _names(all_of, "all_of"), _names(none_of, "none_of")
-        options.quotas = list((quotas or {}).items())
+        options.quotas = _quotas(quotas)
         options.exclude_seen = exclude_seen
         options.scores = _choice(scores, _SCORES, "scores")
         options.list = 0 if modality is None else _choice(modality, _MODALITIES, "modality")

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <mql4grec.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -289,6 +290,15 @@ static int32_t stop_at_once(void* context) {
   return 1;
 }
 
+/* Stops a search when it asks for the time after this one. */
+typedef struct {
+  int asked, times;
+} patience;
+static int32_t stop_later(void* context) {
+  patience* const mine = context;
+  return mine->asked++ >= mine->times;
+}
+
 /* The last item of the history is what an item of the circle follows from. */
 static void test_explain(mql4grec_recommender const* shop) {
   enum { length = 25 };
@@ -460,6 +470,36 @@ static void test_changes(char const* dataset, char const* model, char const* tra
   mql4grec_free_translator(NULL);
 }
 
+/* Sets an item again and again until it is told to end. */
+typedef struct {
+  mql4grec_recommender* shop;
+  int32_t item;
+  atomic_int* end;
+} setter;
+static void* set_repeatedly(void* argument) {
+  setter const* const mine = argument;
+  int32_t codes[2 * levels];
+  CHECK_OK(mql4grec_item_codes(mine->shop, &mine->item, 1, codes));
+  while (!atomic_load(mine->end)) CHECK_OK(mql4grec_set_items(mine->shop, &mine->item, 1, codes));
+  return NULL;
+}
+
+/* Changes of sets come in between others, however many there are. */
+static void test_sets_beside_changes(mql4grec_recommender* shop) {
+  enum { threads = 3 };
+  atomic_int end = 0;
+  setter mine[threads];
+  pthread_t running[threads];
+  char const* const name[] = {"low"};
+  for (int t = 0; t < threads; ++t) {
+    mine[t] = (setter){.shop = shop, .item = 30 + t, .end = &end};
+    CHECK(pthread_create(&running[t], NULL, set_repeatedly, &mine[t]) == 0);
+  }
+  for (int i = 0; i < 20; ++i) CHECK_OK(mql4grec_put_in_sets(shop, 20, name, (size_t)(i % 2)));
+  atomic_store(&end, 1);
+  for (int t = 0; t < threads; ++t) pthread_join(running[t], NULL);
+}
+
 /* Named sets, quotas, items that were seen. The sets are those of the dataset's file and those of the program. */
 static void test_rules(char const* dataset, char const* model) {
   FILE* const file = open_file(dataset, "Ring.sets.json");
@@ -531,11 +571,19 @@ static void test_rules(char const* dataset, char const* model) {
   CHECK(counts[0] == 0);
   CHECK_FAILS(mql4grec_put_in_sets(shop, added, now, 2), MQL4GREC_INVALID_ARGUMENT, "item 45 has no codes");
   CHECK_FAILS(mql4grec_put_in_sets(shop, twenty, NULL, 1), MQL4GREC_INVALID_ARGUMENT, "sets is NULL");
+  test_sets_beside_changes(shop);
   mql4grec_free(shop);
 
   mql4grec_item_set const nameless = {.items = odd, .count = 1};
   how.sets = &nameless;
   CHECK_FAILS(mql4grec_load(model, dataset, &how, &shop), MQL4GREC_INVALID_ARGUMENT, "sets[0].name is NULL");
+  mql4grec_item_set const listless = {.name = "odd", .count = 1};
+  how.sets = &listless;
+  CHECK_FAILS(mql4grec_load(model, dataset, &how, &shop), MQL4GREC_INVALID_ARGUMENT, "sets[0].items is NULL");
+  int32_t const negative[] = {3, -1};
+  mql4grec_item_set const wrong_items = {.name = "odd", .items = negative, .count = 2};
+  how.sets = &wrong_items;
+  CHECK_FAILS(mql4grec_load(model, dataset, &how, &shop), MQL4GREC_INVALID_ARGUMENT, "set 'odd' has item -1");
   FILE* const damaged = open_file(dataset, "Ring.sets.json");
   fprintf(damaged, "{\"low\": [40]}\n");
   fclose(damaged);
@@ -585,6 +633,20 @@ static void test_scores(char const* dataset, char const* model) {
   answer.complete = &complete;
   CHECK_OK(mql4grec_recommend(shop, &request, &answer));
   CHECK(complete == 0);
+  /* The best items so far have no probabilities, and there are some before the end. */
+  patience mine = {0, 0};
+  int64_t counts[1] = {0};
+  request.deadline_ms = 0;
+  request.stop = stop_later;
+  request.context = &mine;
+  answer.counts = counts;
+  do {
+    mine.asked = 0;
+    ++mine.times;
+    CHECK_OK(mql4grec_recommend(shop, &request, &answer));
+  } while (counts[0] == 0 && complete == 0);
+  CHECK(counts[0] > 0 && complete == 0);
+  for (int i = 0; i < counts[0]; ++i) CHECK(isnan(scores[i]));
   mql4grec_free(shop);
   char path[4096];
   snprintf(path, sizeof path, "%s/calibration.json", model);

@@ -461,9 +461,9 @@ def reasons():
             check(sorted(one["position"] for one in item["because"]) == [0, 1, 2], item)
             drops = [one["drop"] for one in item["because"]]
             check(drops == sorted(drops, reverse=True) and all(0 <= one["shared_words"] <= 4 for one in item["because"]), item)
-        check(answer["reasons_complete"], answer)
-        late = service.recommend(history=[1, 4, 7], k=3, explain=True, deadline_ms=0)
-        check(not late["complete"] and late["items"] == [], late)
+        check(answer["reasons_complete"] and answer["trace_complete"], answer)
+        late = service.recommend(history=[1, 4, 7], k=3, explain=True, trace=True, deadline_ms=0)
+        check(not late["complete"] and late["items"] == [] and not late["reasons_complete"] and not late["trace_complete"], late)
         for ms in (2, 5, 10, 20, 40):  # whenever it ends, it has reasons of the newest items
             late = service.recommend(history=[1, 4, 7], k=3, explain=True, deadline_ms=ms)
             for item in late["items"]:

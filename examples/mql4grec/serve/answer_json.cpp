@@ -122,6 +122,14 @@ json shown_trace(served_catalog const& catalog, search_trace const& trace) {
   return out;
 }
 
+/// Whether a trace has all steps of all modalities.
+bool is_whole(served_catalog const& catalog, search_trace const& trace) {
+  return std::ranges::all_of(catalog.data().tokens, [&](auto const& table) {
+    auto const m = to_size(table.kind());
+    return table.present().empty() || (m < trace.size() && std::ssize(trace[m]) == table.levels());
+  });
+}
+
 }  // namespace
 
 json shown_answer(served_catalog const& catalog, recommend_body const& asked, serving_answer const& answer) {
@@ -132,10 +140,13 @@ json shown_answer(served_catalog const& catalog, recommend_body const& asked, se
               {"timings_ms", shown_times(best.times)}};
   if (request.explain) {
     add_reasons(out["items"], catalog, request.history, answer.why);
-    out["reasons_complete"] =
-        answer.why.size() == best.items.size() && std::ranges::all_of(answer.why, &explanation::complete);
+    out["reasons_complete"] = best.complete && answer.why.size() == best.items.size() &&
+                              std::ranges::all_of(answer.why, &explanation::complete);
   }
-  if (request.trace) out["trace"] = shown_trace(catalog, answer.trace);
+  if (request.trace) {
+    out["trace"] = shown_trace(catalog, answer.trace);
+    out["trace_complete"] = is_whole(catalog, answer.trace);
+  }
   if (asked.lists) out["lists"] = shown_lists(catalog, best, request.options.k);
   return out;
 }
