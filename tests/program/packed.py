@@ -93,7 +93,11 @@ def a_packed_catalog_recommends_the_same():
     check_one_line(run(*words), 1, "Tiny.catalog.packed", f"has {len(whole) - 1} bytes, expected {len(whole)}")
     file.write_bytes(whole[:130] + bytes([whole[130] ^ 1]) + whole[131:])
     check_one_line(run(*words), 1, "Tiny.catalog.packed", "the directory is damaged")
+    damaged = len(whole) * 2 // 3  # a start doesn't read it
+    file.write_bytes(whole[:damaged] + bytes([whole[damaged] ^ 1]) + whole[damaged + 1 :])
+    check_one_line(run("prepare", "--check-catalog", "start", "--out", "Tiny"), 1, "Tiny.catalog.packed", "damaged")
     file.write_bytes(whole)
+    check("is undamaged: 40 items" in check_done(run("prepare", "--check-catalog", "start", "--out", "Tiny")).stdout, "text")
     metadata = Path("start/mql4grec.json")
     metadata.write_text(metadata.read_text().replace('"prompts": 18', '"prompts": 17'))
     check_one_line(run(*words), 1, "Tiny.catalog.packed", "the vocabulary of another model")

@@ -27,7 +27,7 @@ namespace {
 
 struct prepare_command_options {
   std::string ratings, metadata, columns, format = "auto";
-  std::filesystem::path images, out, pack_catalog;
+  std::filesystem::path images, out, pack_catalog, check_catalog;
   index_t user_core = 5, item_core = 5;
   bool export_recbole = false, pack = false;
   common_options common;
@@ -97,7 +97,12 @@ std::string pack_catalog(catalog::dataset_paths const& paths, std::filesystem::p
   log.stage("packing " + paths.packed_catalog().filename().string());
   auto const made = pipeline::pack_catalog(paths.directory(), metadata.vocab);
   leave_if_interrupted();
-  static_cast<void>(pipeline::find_packed_catalog(paths.directory(), metadata.vocab, search::packed_check::all));
+  try {
+    static_cast<void>(pipeline::find_packed_catalog(paths.directory(), metadata.vocab, search::packed_check::all));
+  } catch (file_error const&) {  // the disk has damaged it: without the file, commands read the indices
+    std::filesystem::remove(paths.packed_catalog());
+    throw;
+  }
   double const seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   log.clear();
   log.begin();
@@ -112,6 +117,20 @@ std::string pack_catalog(catalog::dataset_paths const& paths, std::filesystem::p
          grouped(made.bytes) + " bytes, " + fixed(seconds, 1) + " s\n";
 }
 
+/// Checks the whole packed catalog of the dataset directory, as after a copy; returns the result as a text.
+std::string check_catalog(catalog::dataset_paths const& paths, std::filesystem::path const& model, progress_log& log,
+                          json& result) {
+  expects_file(std::filesystem::exists(model / "config.json"), model / "config.json", "is missing, expected a model");
+  auto const metadata = pipeline::read_model_metadata(model);
+  log.stage("checking " + paths.packed_catalog().filename().string());
+  auto const found = pipeline::find_packed_catalog(paths.directory(), metadata.vocab, search::packed_check::all);
+  expects_file(found != nullptr, paths.packed_catalog(), "is missing");
+  log.clear();
+  auto const items = found->tables.front().items();
+  result["checked_catalog"] = {{"file", paths.packed_catalog().string()}, {"items", items}};
+  return paths.packed_catalog().filename().string() + " is undamaged: " + counted(items, "item") + "\n";
+}
+
 /// Packs a dataset directory that exists.
 int pack_command(prepare_command_options const& options) {
   check_json(options.common);
@@ -121,6 +140,7 @@ int pack_command(prepare_command_options const& options) {
   std::string text;
   if (options.pack) text += pack(paths, log, result);
   if (!options.pack_catalog.empty()) text += pack_catalog(paths, options.pack_catalog, log, result);
+  if (!options.check_catalog.empty()) text += check_catalog(paths, options.check_catalog, log, result);
   put_result(options.common, result, text);
   return done;
 }
@@ -248,7 +268,8 @@ int prepare_raw_files(prepare_command_options&) {
 int prepare_command(prepare_command_options& options) {
   try {
     if (!options.ratings.empty()) return prepare_raw_files(options);
-    if (!options.pack && options.pack_catalog.empty()) throw CLI::RequiredError("--ratings, --pack or --pack-catalog");
+    if (!options.pack && options.pack_catalog.empty() && options.check_catalog.empty())
+      throw CLI::RequiredError("--ratings, --pack or --pack-catalog");
     return pack_command(options);
   } catch (packing_interrupted) {
     return interrupted_by_signal;
@@ -292,6 +313,11 @@ void add_prepare(CLI::App& program, int& status) {
       .add_option("--pack-catalog", o.pack_catalog,
                   "a model directory: also write Name.catalog.packed, the token indices that --out has with their "
                   "tries, in the vocabulary of this model; serve and recommend map it")
+      ->excludes(ratings);
+  command
+      .add_option("--check-catalog", o.check_catalog,
+                  "a model directory: check the whole Name.catalog.packed that --out has; after a copy, since a start "
+                  "checks its header only")
       ->excludes(ratings);
   add_common_options(command, o.common);
   command.callback([options, &status] { status = prepare_command(*options); });

@@ -16,7 +16,8 @@ namespace mql4grec::pipeline {
 search::packed_catalog_summary pack_catalog(std::filesystem::path const& directory, language::vocabulary const& vocab);
 
 /// The packed catalog of a dataset directory; nothing if there is none. Throws file_error if it is damaged, if it is of
-/// another vocabulary, and if a token index isn't the one that was packed any more. Indices may have been removed.
+/// another vocabulary, and if a token index isn't the one that was packed any more. Indices may have been removed,
+/// and have to be if the file doesn't tell what it was packed from (packed_catalog_options::sources).
 [[nodiscard]] std::shared_ptr<search::packed_catalog const> find_packed_catalog(
     std::filesystem::path const& directory, language::vocabulary const& vocab,
     search::packed_check check = search::packed_check::header);

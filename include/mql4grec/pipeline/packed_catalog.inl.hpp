@@ -30,8 +30,9 @@ MQL4GREC_DEFINITION std::shared_ptr<search::packed_catalog const> find_packed_ca
   auto const indices = index_paths(paths, vocab);
   expects_file(packed->tables.size() == indices.size(), paths.packed_catalog(), "has ", packed->tables.size(),
                " modalities, expected ", indices.size());
-  for (std::size_t m = 0; m < indices.size() && m < packed->sources.size(); ++m)
-    expects_file(!std::filesystem::exists(indices[m]) || search::is_unchanged(packed->sources[m], indices[m]),
+  for (std::size_t m = 0; m < indices.size(); ++m)
+    expects_file(!std::filesystem::exists(indices[m]) ||
+                     (m < packed->sources.size() && search::is_unchanged(packed->sources[m], indices[m])),
                  paths.packed_catalog(), "was packed from another ", indices[m].filename().string(),
                  "; pack it again (mql4grec prepare --pack-catalog MODEL), or remove it");
   return packed;
