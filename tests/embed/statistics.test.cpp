@@ -53,6 +53,14 @@ TEST_CASE("check_finite: the mean is each column's, the variance that of all ent
   CHECK(found.variance == doctest::Approx((4 + 0 + 4 + 100 + 100 + 400) / 6.0).epsilon(1e-15));
 }
 
+TEST_CASE("checksum_of_rows: that of the statistics; rows in another order have another one") {
+  matrix<float> const rows = {{1.f, 2.f, 3.f}, {4.f, 5.f, 6.f}, {7.f, 8.f, 9.f}},
+                      swapped = {{4.f, 5.f, 6.f}, {1.f, 2.f, 3.f}, {7.f, 8.f, 9.f}};
+  CHECK(embed::checksum_of_rows(embed::matrix_features(rows)) == statistics_of(rows).checksum);
+  CHECK(statistics_of(swapped).checksum != statistics_of(rows).checksum);
+  CHECK(embed::checksum_of_rows(embed::selected_features(embed::matrix_features(rows), {})) == 0);
+}
+
 TEST_CASE("check_finite: agrees with two passes in higher precision, for any number of blocks") {
   for (index_t rows : {2, 3, 100, 3001})
     for (index_t columns : {1, 3, 129}) check_statistics(as<float>(random_normal({rows, columns}, 5)));

@@ -120,12 +120,15 @@ pipeline::translated_catalog translate_file(file_quantizer const& translate, tra
                                             file_rows file, progress_log& log) {
   auto const started = std::chrono::steady_clock::now();
   auto const& features = file.features;
-  auto const progress = [&](index_t done) {
+  auto const encoded = std::ranges::count_if(
+      file.rows, [&](index_t row) { return !file.kept.has(item_id(static_cast<std::int32_t>(row))); });
+  auto const progress = [&, encoded](index_t of_this_rank) {
     leave_if_interrupted(request.ranks);
     double const seconds =
         std::max(1e-9, std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count());
+    index_t const done = std::min<index_t>(encoded, of_this_rank * request.ranks.world_size());  // ranks have as many
     log.bar("translating " + features.path().filename().string(),
-            static_cast<double>(done) / static_cast<double>(std::max<index_t>(1, features.rows())),
+            static_cast<double>(done) / static_cast<double>(std::max<index_t>(1, encoded)),
             grouped(static_cast<index_t>(static_cast<double>(done) / seconds)) + " items/s");
   };
   return translate(features, {.rows = std::move(file.rows),

@@ -9,14 +9,16 @@
 #include <unordered_set>
 #include <vector>
 
+#include "mql4grec/core/checksum.hpp"
 #include "mql4grec/embed/features.hpp"
 
 namespace mql4grec::embed {
 
 /// The input of feature_scaling: (x − mean) / √variance has mean 0 in every column and variance 1 over all entries.
 struct feature_statistics {
-  std::vector<float> mean;  ///< (width): the mean of each column
-  double variance = 0;      ///< mean over all entries of (x − mean of its column)²
+  std::vector<float> mean;     ///< (width): the mean of each column
+  double variance = 0;         ///< mean over all entries of (x − mean of its column)²
+  std::uint64_t checksum = 0;  ///< of all rows in their order, as checksum_of_rows()
 };
 
 namespace detail {
@@ -82,6 +84,38 @@ std::string place_of_row(F const& features, index_t row) {
 
 }  // namespace detail
 
+namespace detail {
+
+/// Calls task(first row, rows) for all rows, in blocks of 1 MiB, regardless of the size of the catalog.
+template <FeatureSource F, class Task>
+void for_each_block_of_rows(F const& features, Task&& task) {
+  index_t const rows = features.rows(), width = features.width();
+  index_t const block =
+      std::clamp<index_t>((index_t{1} << 18) / std::max<index_t>(1, width), 1, std::max<index_t>(1, rows));
+  std::vector<float> memory(to_size(block * width));
+  for (index_t first = 0; first < rows; first += block) {
+    host_matrix_view<float> const x(memory.data(), std::min(block, rows - first), width);
+    features.read(first, x);
+    task(first, x);
+  }
+}
+
+/// Continues the checksum of rows by those of a block.
+inline std::uint64_t add_to_checksum(std::uint64_t sum, host_matrix_view<float> rows) {
+  return mql4grec::checksum(std::as_bytes(as_span(rows.flat())), sum);
+}
+
+}  // namespace detail
+
+/// A checksum of all rows in their order, to compare the features of several processes. Reads all rows once.
+template <FeatureSource F>
+[[nodiscard]] std::uint64_t checksum_of_rows(F const& features) {
+  std::uint64_t sum = 0;
+  detail::for_each_block_of_rows(features,
+                                 [&](index_t, host_matrix_view<float> x) { sum = detail::add_to_checksum(sum, x); });
+  return sum;
+}
+
 /// The number of different rows, counted up to `enough`; −0 and 0 are equal. Rows are compared by a 64-bit hash, so
 /// that they don't have to be kept in memory.
 template <FeatureSource F>
@@ -110,14 +144,12 @@ template <FeatureSource F>
 [[nodiscard]] feature_statistics measure_features(F const& features, std::string_view name) {
   index_t const rows = features.rows(), width = features.width();
   expects(rows >= 1 && width >= 1, name, ": ", rows, " rows of ", width, " entries, expected at least one of each");
-  // 1 MiB, regardless of the size of the catalog.
-  index_t const block = std::clamp<index_t>((index_t{1} << 18) / width, 1, rows);
-  std::vector<float> memory(to_size(block * width));
-  features.read(0, {memory.data(), 1, width});
-  detail::column_sums sums({memory.data(), width});
-  for (index_t first = 0; first < rows; first += block) {
-    host_matrix_view<float> const x(memory.data(), std::min(block, rows - first), width);
-    features.read(first, x);
+  std::vector<float> origin(to_size(width));
+  features.read(0, {origin.data(), 1, width});
+  detail::column_sums sums({origin.data(), width});
+  std::uint64_t checksum = 0;
+  detail::for_each_block_of_rows(features, [&](index_t first, host_matrix_view<float> x) {
+    checksum = detail::add_to_checksum(checksum, x);
     for (index_t i = 0; i < x.rows(); ++i) {
       index_t const bad = detail::first_not_finite(x.row(i));
       if (bad >= 0) [[unlikely]]
@@ -125,8 +157,10 @@ template <FeatureSource F>
               ", expected a finite number");
       sums.add(x.row(i));
     }
-  }
-  return sums.result();
+  });
+  auto found = sums.result();
+  found.checksum = checksum;
+  return found;
 }
 
 /// The statistics of features that a quantizer is to be trained on. Throws error as measure_features(), and when all

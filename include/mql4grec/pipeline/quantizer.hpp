@@ -3,6 +3,7 @@
 // features), its description (translator.json), and the state from which the run continues (training.safetensors).
 #include <chrono>
 #include <cmath>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -80,6 +81,9 @@ void check_ranks(train::run_ranks const& ranks, quantizer_run const& run, train:
 void write_description(quantizer_run const& run, embed::feature_scaling const& scaling,
                        quantize::rq_vae_progress const& p);
 
+/// A checksum of the options of residual k-means and the modality of its features.
+std::uint64_t checksum_of(quantize::residual_kmeans_options const& options, language::modality kind);
+
 struct residual_kmeans_shape {
   index_t input_width;
   std::vector<index_t> codes;
@@ -148,7 +152,8 @@ quantizer_run_result train_quantizer(B& backend, quantizer_run run, F const& fea
 
 /// Fits residual k-means on the rows instead of an RQ-VAE, in one call that can't be resumed. Of `run`, only `out`,
 /// `kind` and `ranks` are used. `interrupted` is called before fitting and before writing. Throws error if `out`
-/// contains a run or if there are fewer rows than codes of a level, and file_error if the model can't be written.
+/// contains a run, if there are fewer rows than codes of a level, and on all ranks if their arguments differ;
+/// file_error if the model can't be written.
 template <Backend B, embed::FeatureSource F>
 quantizer_run_result learn_residual_kmeans(
     B& backend, quantizer_run const& run, quantize::residual_kmeans_options const& options, F const& features,
@@ -161,7 +166,10 @@ quantizer_run_result learn_residual_kmeans(
             "k-means: ", std::min(features.rows(), options.sample_rows), " rows for ", k,
             " codes of a level, expected at least as many rows");
   auto const stopped = [&] { return train::sum_of_ranks(ranks, interrupted() ? 1 : 0) > 0; };
-  train::expect_equal(ranks, "the number of items", static_cast<std::uint64_t>(features.rows()));
+  if (ranks.world_size() > 1) {
+    train::expect_equal(ranks, "the set of features", embed::checksum_of_rows(features));
+    train::expect_equal(ranks, "the set of options", detail::checksum_of(options, run.kind));
+  }
   if (ranks.rank() == 0) make_directory(run.out);
   if (stopped()) return {.progress = {}, .status = train::run_status::interrupted};
   auto const model = quantize::fit_residual_kmeans(backend, features, options, ranks);

@@ -56,9 +56,21 @@ MQL4GREC_DEFINITION void check_ranks(train::run_ranks const& ranks, quantizer_ru
   if (!ranks.all_reduce) return;
   auto const text = about.conditions->dump() + about.settings->dump() + std::to_string(run.options.epochs) +
                     language::name_of(run.kind);
-  ranks.expect_equal("the set of features", checksum(std::as_bytes(std::span(&seen.variance, 1)),
-                                                     checksum(std::as_bytes(std::span(seen.mean)))));
+  ranks.expect_equal("the set of features", seen.checksum);
   ranks.expect_equal("the set of options", checksum(std::as_bytes(std::span(text))));
+}
+
+MQL4GREC_DEFINITION std::uint64_t checksum_of(quantize::residual_kmeans_options const& options,
+                                              language::modality kind) {
+  json const all = {{"codes", options.codes},
+                    {"iterations", options.clustering.iterations},
+                    {"tolerance", options.clustering.tolerance},
+                    {"seed", options.clustering.seed},
+                    {"sample_rows", options.sample_rows},
+                    {"rotation_rounds", options.rotation_rounds},
+                    {"modality", language::name_of(kind)}};
+  auto const text = all.dump();
+  return checksum(std::as_bytes(std::span(text)));
 }
 
 MQL4GREC_DEFINITION void write_description(quantizer_run const& run, embed::feature_scaling const& scaling,

@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "mql4grec/backend/cpu/cpu.hpp"
+#include "mql4grec/core/checksum.hpp"
 #include "mql4grec/core/macros.hpp"
+#include "mql4grec/embed/statistics.hpp"
 #include "mql4grec/embed/views.hpp"
 #include "mql4grec/language/read.hpp"
 #include "mql4grec/language/to_tokens.hpp"
@@ -67,11 +69,46 @@ void check_kept(translation_options const& options, index_t items, std::vector<i
 /// Adds the kept codes to a table, without a level that it doesn't have. Returns the number of kept items.
 index_t add_kept(quantize::code_table const& kept, quantize::code_table& table);
 
+/// A checksum of the policy and the sizes of the sequences that it makes of a catalog of so many items.
+std::uint64_t checksum_of(any_collision_policy const& policy, index_t items, std::vector<index_t> const& sizes);
+
+/// A checksum of everything that the codes of a row depend on.
+template <Backend B, quantize::Quantizer<B> M>
+std::uint64_t checksum_of_quantizer(B& backend, M const& model) {
+  std::uint64_t sum = 0;
+  auto const add = [&](in_vector<B, float> values) {
+    if (values.size() == 0) return;
+    host_copy<float, typename B::memory_space> const copied(backend, values);
+    sum = checksum(std::as_bytes(as_span(copied.view_all())), sum);
+  };
+  for (auto const& level : model.codebooks()) add(level.vectors().flat());
+  if constexpr (requires { model.parameters(); }) add(model.parameters());  // of the RQ-VAE
+  if constexpr (requires { model.rotation_matrix(); }) {                    // of residual k-means
+    add(model.mean.view_all());
+    add(model.rotation.view_all());
+  }
+  return sum;
+}
+
 /// A checksum of all codes.
 std::uint64_t checksum_of(quantize::code_table const& codes);
 
 /// The sequences of a rank's part of the items.
 quantize::code_table part_of(quantize::code_table const& codes, train::host_communicator const& ranks);
+
+/// Throws error on every rank if they don't translate the same rows with the same model and options. `present`: the
+/// rows that are encoded.
+template <Backend B, quantize::Quantizer<B> M, embed::FeatureSource F>
+void check_ranks(B& backend, M const& model, embed::selected_features<F> const& present, index_t items,
+                 translation_options const& options) {
+  auto const& ranks = options.ranks;
+  if (ranks.world_size() == 1) return;
+  train::expect_equal(ranks, "the set of features",
+                      checksum(std::as_bytes(std::span(present.selection())), embed::checksum_of_rows(present)));
+  train::expect_equal(ranks, "the set of kept codes", checksum_of(options.kept));
+  train::expect_equal(ranks, "the set of options", checksum_of(options.policy, items, quantize::code_sizes<B>(model)));
+  train::expect_equal(ranks, "the model", checksum_of_quantizer(backend, model));
+}
 
 /// Calls task(backend, codebooks) on the host, where collisions are resolved; copies the codebooks if they are in a
 /// device's memory.
@@ -92,8 +129,8 @@ void with_host_codebooks(B& backend, M const& model, Task&& task) {
 }  // namespace detail
 
 /// Encodes the items `options.rows`; the others get no sequence unless they are kept. Throws error if there are more
-/// items than sequences, if the kept codes don't fit the features and the quantizer, and on all ranks if their results
-/// differ.
+/// items than sequences, if the kept codes don't fit the features and the quantizer, and on all ranks if their
+/// arguments or their results differ.
 template <Backend B, quantize::Quantizer<B> M, embed::FeatureSource F>
 [[nodiscard]] translated_catalog translate_catalog(B& backend, M const& model, F const& features,
                                                    translation_options options) {
@@ -103,6 +140,7 @@ template <Backend B, quantize::Quantizer<B> M, embed::FeatureSource F>
   std::erase_if(rows, [&](index_t row) { return kept.has(item_id(static_cast<std::int32_t>(row))); });
   embed::selected_features const present(features, std::move(rows));
   auto const& ranks = options.ranks;
+  detail::check_ranks(backend, model, present, features.rows(), options);
   auto found =
       quantize::assign_codes(backend, model, present, {.progress = std::move(options.progress), .ranks = ranks});
   quantize::gather_codes(ranks, found.codes);
@@ -124,7 +162,7 @@ template <Backend B, quantize::Quantizer<B> M, embed::FeatureSource F>
                                  options.policy);
       });
   out.collisions = quantize::collision_rate(out.codes);
-  train::expect_equal(ranks, "the translated catalog", detail::checksum_of(out.codes));
+  if (ranks.world_size() > 1) train::expect_equal(ranks, "the translated catalog", detail::checksum_of(out.codes));
   out.uniqueness = ranks.world_size() == 1 ? quantize::check_uniqueness(out.codes)
                                            : quantize::check_uniqueness(detail::part_of(out.codes, ranks), ranks);
   out.capacity = quantize::capacity_of(out.codes);

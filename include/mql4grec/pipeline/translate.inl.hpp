@@ -35,6 +35,13 @@ MQL4GREC_DEFINITION void check_kept(translation_options const& options, index_t 
           "translate_catalog: the kept codes have other levels than the quantizer and the collision policy make");
 }
 
+MQL4GREC_DEFINITION std::uint64_t checksum_of(any_collision_policy const& policy, index_t items,
+                                              std::vector<index_t> const& sizes) {
+  auto numbers = sequence_sizes(sizes, policy);
+  numbers.insert(numbers.end(), {items, static_cast<index_t>(policy.index())});
+  return checksum(std::as_bytes(std::span(numbers)));
+}
+
 MQL4GREC_DEFINITION std::uint64_t checksum_of(quantize::code_table const& codes) {
   auto const all = codes.all();
   return checksum(std::as_bytes(as_span(all.flat())), static_cast<std::uint64_t>(codes.levels()));
