@@ -22,9 +22,10 @@ namespace {
 
 /// A token per character, and one before and one after.
 struct characters {
+  int shift = 0;  // of the tokens
   std::vector<token_t> encode(std::string_view text, embed::encode_options const& options) const {
     std::vector<token_t> tokens;
-    for (char const c : text) tokens.push_back(token_t{c});
+    for (char const c : text) tokens.push_back(token_t{c + shift});
     return embed::detail::framed(std::move(tokens), {{token_t{1}}, {token_t{2}}}, options);
   }
   index_t vocab_size() const { return 128; }
@@ -186,6 +187,14 @@ TEST_CASE("embed_texts: any number of ranks writes the file of a single process;
                                         {}, {.out = here / "other.npy", .ranks = communicator});
           });
         }) == "rank 1: the set of inputs is not the same as on rank 0");
+  CHECK(complaint_of([&] {
+          train::run_on_threads(2, [&](train::host_communicator communicator) {
+            cpu::backend backend;
+            (void)pipeline::embed_texts(backend, counting_encoder{},
+                                        characters{.shift = static_cast<int>(communicator.rank())}, many_texts(10), {},
+                                        {.out = here / "other.npy", .ranks = communicator});
+          });
+        }) == "rank 1: the set of inputs is not the same as on rank 0");
   CHECK_FALSE(std::filesystem::exists(here / "other.npy.rows"));
 }
 
@@ -294,6 +303,15 @@ TEST_CASE("embed_images: one bad image is named and its row is zeros, the others
     }
   });
   CHECK(read_file(here / "shared.npy") == read_file(here / "f.npy"));
+  CHECK(complaint_of([&] {
+          train::run_on_threads(2, [&](train::host_communicator communicator) {
+            cpu::backend own(1);
+            auto mine = options;
+            if (communicator.rank() == 1) mine.reading.preprocessing.rescale = 1;
+            (void)pipeline::embed_images(own, brightness_encoder{}, images, mine,
+                                         {.out = here / "other.npy", .ranks = communicator});
+          });
+        }) == "rank 1: the set of inputs is not the same as on rank 0");
   options.reading.strict = true;
   CHECK(has(complaint_of([&] { (void)embed("strict.npy"); }), "bad.png: "));
   CHECK_FALSE(std::filesystem::exists(here / "strict.npy"));

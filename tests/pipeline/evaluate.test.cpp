@@ -61,9 +61,9 @@ seq2seq::frozen_t5<B, double> model(B& b) {
   return random_frozen_t5<double>(b, config);
 }
 pipeline::evaluation evaluated(pipeline::evaluation_options const& options = {},
-                               tasks::dataset const& from = small_dataset()) {
+                               tasks::dataset const& from = small_dataset(), std::optional<token_t> prefix = {}) {
   cpu::backend b;
-  return pipeline::evaluate(b, model(b), {vocab(), tasks::all_tasks()}, from, options);
+  return pipeline::evaluate(b, model(b), {vocab(), tasks::all_tasks(), prefix}, from, options);
 }
 
 // ---- the same by brute force: every item is scored by teacher forcing, lists are sorted, ranks are counted
@@ -369,6 +369,13 @@ TEST_CASE("evaluate: any number of ranks gives the lists and metrics of a single
         "rank 1: the dataset small is not the same as on rank 0");
   CHECK(complaint_of([](tasks::dataset&, options_type& options) { options.search.beams = 3; }) ==
         "rank 1: the set of options is not the same as on rank 0");
+  CHECK(complaint<error>([&] {
+          train::run_on_threads(2, [&](train::host_communicator communicator) {
+            auto const prefix = communicator.rank() == 1 ? std::optional(token_t{5}) : std::nullopt;
+            (void)evaluated({.ranks = communicator}, from, prefix);
+          });
+          return 0;
+        }) == "rank 1: the model's set of words and tasks is not the same as on rank 0");
 }
 
 TEST_CASE("evaluate: the examples are the first users' lists, as ranked by brute force") {

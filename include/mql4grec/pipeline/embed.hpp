@@ -13,10 +13,12 @@
 #include <atomic>
 #include <bit>
 #include <chrono>
+#include <cstdint>
 #include <cstring>
 #include <functional>
 #include <numeric>
 #include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -26,6 +28,7 @@
 #include "mql4grec/backend/cpu/cpu.hpp"
 #include "mql4grec/catalog/dataset_paths.hpp"
 #include "mql4grec/catalog/read.hpp"
+#include "mql4grec/core/checksum.hpp"
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/embed/encoder/item_encoder.hpp"
@@ -169,10 +172,12 @@ void for_each_of(cpu::thread_pool& threads, index_t n, Task&& task) {
 /// that no other one does, and rank 0 writes them in order.
 class embedding_loop {
  public:
-  embedding_loop(embedding_run const& run, embed::feature_shape shape, json const& inputs)
+  /// `inputs` are kept with the rows, and compared when a run is continued. `more`: a checksum of what the ranks must
+  /// have in common besides.
+  embedding_loop(embedding_run const& run, embed::feature_shape shape, json const& inputs, std::uint64_t more)
       : run_(run), ranks_(run.ranks), items_(shape.rows) {
     expects(run.section >= 1, "embedding: sections of ", run.section, " items, expected at least 1");
-    train::expect_equal(ranks_, "the set of inputs", checksum_of(inputs, shape));
+    train::expect_equal(ranks_, "the set of inputs", checksum_of(inputs, shape, more));
     if (ranks_.rank() == 0) file_.emplace(run.out, shape, inputs, run.how);
     result_.width = shape.width;
     before_ = done_ = train::of_first_rank(ranks_, file_ ? file_->done() : 0);
@@ -218,7 +223,7 @@ class embedding_loop {
   }
 
  private:
-  static std::uint64_t checksum_of(json const& inputs, embed::feature_shape shape);
+  static std::uint64_t checksum_of(json const& inputs, embed::feature_shape shape, std::uint64_t more);
   /// Appends a section of each rank to the file.
   void append(host_matrix_view<float const> rows) {
     if (ranks_.world_size() == 1) return file_->append(rows);
@@ -247,6 +252,25 @@ void copy_rows(B& worker, in_matrix<B, float> from, std::vector<index_t> const& 
     std::memcpy(to.row(rows[to_size(i)]).data, values.view_all().data + i * from.columns(),
                 to_size(from.columns()) * sizeof(float));
 }
+
+/// A checksum of how a tokenizer divides the first texts of a catalog. 0 for a single rank, which compares it with
+/// none.
+template <embed::Tokenizer T>
+std::uint64_t checksum_of(T const& tokenizer, item_texts const& texts, index_t max_tokens,
+                          train::host_communicator const& ranks) {
+  if (ranks.world_size() == 1) return 0;
+  constexpr std::size_t most = 1024;  // items
+  auto sum = static_cast<std::uint64_t>(tokenizer.vocab_size());
+  for (std::size_t i = 0; i < std::min(most, texts.size()); ++i)
+    for (auto const& text : texts[i]) {
+      auto const tokens = tokenizer.encode(text, embed::encode_options{.max_tokens = max_tokens});
+      sum = checksum(std::as_bytes(std::span(tokens)), sum);
+    }
+  return sum;
+}
+
+/// A checksum of how images are read.
+std::uint64_t checksum_of(embed::image_reading const& how);
 
 /// The texts of a section: field `f` of item `item` is one of them.
 struct section_texts {
@@ -281,7 +305,8 @@ template <Backend B, class Encoder, embed::Tokenizer Tokenizer>
                          {"max_tokens", max_tokens},
                          {"batch_tokens", options.batch_tokens},
                          {"section", run.section}};
-    detail::embedding_loop loop(run, {std::ssize(texts), width}, inputs);
+    detail::embedding_loop loop(run, {std::ssize(texts), width}, inputs,
+                                detail::checksum_of(tokenizer, texts, max_tokens, run.ranks));
     auto threads = detail::open_threads(backend);
     return loop.run([&](index_t first, host_matrix_view<float> rows, embedding_result& result) {
       detail::section_texts section;
@@ -352,7 +377,7 @@ template <Backend B, class Encoder>
                          {"images", content.text()},
                          {"batch", options.batch},
                          {"section", run.section}};
-    detail::embedding_loop loop(run, {std::ssize(images), width}, inputs);
+    detail::embedding_loop loop(run, {std::ssize(images), width}, inputs, detail::checksum_of(options.reading));
     auto threads = detail::open_threads(backend);
     return loop.run([&](index_t first, host_matrix_view<float> rows, embedding_result& result) {
       std::vector<index_t> present;

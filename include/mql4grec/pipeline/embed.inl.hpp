@@ -63,9 +63,24 @@ MQL4GREC_DEFINITION std::string content_hash::text() const {
   return {digits.data(), end};
 }
 
-MQL4GREC_DEFINITION std::uint64_t embedding_loop::checksum_of(json const& inputs, embed::feature_shape shape) {
-  auto const text = inputs.dump() + std::to_string(shape.rows) + " " + std::to_string(shape.width);
+MQL4GREC_DEFINITION std::uint64_t checksum_of(embed::image_reading const& how) {
+  auto const& to = how.preprocessing;
+  json const all = {static_cast<int>(to.resize),
+                    to.shortest_edge,
+                    {to.exact_size.width, to.exact_size.height},
+                    {to.crop.width, to.crop.height},
+                    to.rescale,
+                    to.mean,
+                    to.deviation,
+                    how.strict};
+  auto const text = all.dump();
   return checksum(std::as_bytes(std::span(text)));
+}
+
+MQL4GREC_DEFINITION std::uint64_t embedding_loop::checksum_of(json const& inputs, embed::feature_shape shape,
+                                                              std::uint64_t more) {
+  auto const text = inputs.dump() + std::to_string(shape.rows) + " " + std::to_string(shape.width);
+  return checksum(std::as_bytes(std::span(text)), more);
 }
 
 MQL4GREC_DEFINITION void embedding_loop::add_ranks() {

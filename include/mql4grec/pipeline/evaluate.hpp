@@ -127,6 +127,9 @@ search::beams search_drafted(B& backend, seq2seq::frozen_t5<B, T> const& model, 
                              {.options = data.options.search, .progress = progress, .allow = allow});
 }
 
+/// Appends a user's query for the next item in a modality.
+void write_query(evaluated_data const& from, language::modality kind, user_id user, tasks::batch& queries);
+
 /// Throws error on every rank if they don't evaluate the same model on the same data with the same options.
 /// `parameters`: a checksum of the model's.
 void check_ranks(evaluated_data const& from, train::run_ranks const& ranks, std::uint64_t parameters);
@@ -147,12 +150,8 @@ modality_search search_modality(B& backend, seq2seq::frozen_t5<B, T> const& mode
   auto const& task = from.model.tasks.query(kind);
   expects(task.to() == kind, "the query of ", language::name_of(kind), " predicts ", language::name_of(task.to()));
   tasks::batch queries;
-  for (auto const user : std::span(from.users).subspan(to_size(from.own.first), to_size(from.own.count))) {
-    auto const history = catalog::history(from.data.interactions, user, from.options.part);
-    from.model.begin_query(queries);
-    task.write_query(catalog::window_before(history, std::ssize(history), from.options.max_history),
-                     {.tables = from.history_tokens, .vocab = from.model.vocab}, queries);
-  }
+  for (auto const user : std::span(from.users).subspan(to_size(from.own.first), to_size(from.own.count)))
+    write_query(from, kind, user, queries);
   auto const share = [&](index_t before) {  // drafting takes as long as the search before it
     return [&progress, drafts, before](index_t done) { progress(drafts ? (before + done) / 2 : done); };
   };

@@ -56,6 +56,27 @@ MQL4GREC_DEFINITION metrics::user_group user_evaluator::mean(std::string name) c
   return out;
 }
 
+MQL4GREC_DEFINITION void write_query(evaluated_data const& from, language::modality kind, user_id user,
+                                     tasks::batch& queries) {
+  auto const history = catalog::history(from.data.interactions, user, from.options.part);
+  from.model.begin_query(queries);
+  from.model.tasks.query(kind).write_query(
+      catalog::window_before(history, std::ssize(history), from.options.max_history),
+      {.tables = from.history_tokens, .vocab = from.model.vocab}, queries);
+}
+
+/// A checksum of the model's words, and of its tasks by what they ask of the first user.
+MQL4GREC_DEFINITION std::uint64_t checksum_of_tasks(evaluated_data const& from) {
+  std::string words;
+  auto const& vocab = from.model.vocab;
+  for (index_t i = 0; i < vocab.size(); ++i) words += (vocab.has_text(token_t(i)) ? vocab.text(token_t(i)) : "") + '\n';
+  tasks::batch queries;
+  if (!from.users.empty())
+    for (auto const& table : from.data.tokens)
+      if (language::items_with_sequence(table) > 0) write_query(from, table.kind(), from.users.front(), queries);
+  return checksum(std::as_bytes(std::span(queries.inputs)), checksum(std::as_bytes(std::span(words))));
+}
+
 MQL4GREC_DEFINITION void check_ranks(evaluated_data const& from, train::run_ranks const& ranks,
                                      std::uint64_t parameters) {
   auto const& o = from.options;
@@ -69,6 +90,7 @@ MQL4GREC_DEFINITION void check_ranks(evaluated_data const& from, train::run_rank
   ranks.expect_equal("the model", parameters);
   ranks.expect_equal("the dataset " + from.data.name, checksum_of(from.data));
   ranks.expect_equal("the set of options", checksum(std::as_bytes(std::span(text))));
+  ranks.expect_equal("the model's set of words and tasks", checksum_of_tasks(from));
 }
 
 /// The result of query `q` in the released code's format; the target must have a sequence.
