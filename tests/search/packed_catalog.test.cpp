@@ -236,6 +236,15 @@ TEST_CASE(
     }
     CHECK(packed->tables == tables);
   }
+  {  // interactions have larger item numbers than at the time of packing: the log still belongs to the file
+    auto wider = packed->tables;
+    for (auto& table : wider) table.widen(500);
+    search::live_catalog const later(wider, options("file.log", true));
+    CHECK(later.version().items() == 500);
+    CHECK(later.is_mapped());
+    CHECK(later.began_with(wider));
+    CHECK(!later.began_with(packed->tables));
+  }
   // Either kind of catalog reads what the other has written.
   search::live_catalog const other(tables, options("file.log", false));
   search::live_catalog const another(packed->tables, options("memory.log", true));

@@ -148,7 +148,7 @@ std::shared_ptr<service::loaded const> service::read(served_paths const& paths) 
              {},
              nullptr});
   auto const& data = next->catalog.data();
-  if (same) check_same_words(*before, *next);
+  if (shares) check_same_words(*before, *next);
   search::live_catalog_options live{.log = state.empty() ? state : state / "catalog.log",
                                     .follow = options_.follow,
                                     .packed = next->catalog.packed(),

@@ -386,6 +386,7 @@ class live_catalog {
 
   live_catalog_options options_;
   std::vector<std::optional<trie_place>> places_;  // by modality
+  index_t first_items_ = 0;                        // of the tables that the catalog began with
   std::vector<index_t> history_levels_;            // by modality; empty: those of the items
   std::shared_ptr<detail::published_version> published_;
   std::atomic<index_t> pending_{0};

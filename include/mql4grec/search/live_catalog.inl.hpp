@@ -22,6 +22,7 @@ MQL4GREC_DEFINITION live_catalog::live_catalog(std::vector<language::token_table
           "live catalog: to follow needs a log, and no tokens of histories");
   for (auto const& table : options_.history_tokens) history_levels_.push_back(table.levels());
   fingerprint_ = fingerprint(tables, options_.history_tokens);
+  first_items_ = tables.front().items();
   auto all = tables;
   all.insert(all.end(), options_.history_tokens.begin(), options_.history_tokens.end());
   options_.history_tokens.clear();
@@ -106,14 +107,15 @@ MQL4GREC_DEFINITION void live_catalog::begin_log() {
 
 MQL4GREC_DEFINITION std::uint64_t live_catalog::fingerprint(
     std::vector<language::token_table> const& tables, std::vector<language::token_table> const& history_tokens) const {
+  // That of a packed file is known, and stays when later interactions have larger item numbers.
   auto const& packed = options_.packed;
-  bool const known = packed && packed->has(tables) && packed->tables.front().items() == tables.front().items();
-  return fingerprint_of(history_tokens, known ? packed->tokens : fingerprint_of(tables));
+  return fingerprint_of(history_tokens, packed && packed->has(tables) ? packed->tokens : fingerprint_of(tables));
 }
 
 MQL4GREC_DEFINITION bool live_catalog::began_with(std::vector<language::token_table> const& tables,
                                                   std::vector<language::token_table> const& history_tokens) const {
-  return fingerprint_ == fingerprint(tables, history_tokens);
+  return !tables.empty() && tables.front().items() == first_items_ &&
+         fingerprint_ == fingerprint(tables, history_tokens);
 }
 
 MQL4GREC_DEFINITION bool live_catalog::has_failed() const {
