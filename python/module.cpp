@@ -10,11 +10,14 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <exception>
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -118,9 +121,34 @@ class python_callback {
   std::exception_ptr raised_;
 };
 
+/// The stop function of a call with a deadline, which it ends when a signal such as that of Ctrl-C is heard. Checks
+/// that on the calling thread, seldom enough that waits for the interpreter's lock don't matter.
+class signal_stop {
+ public:
+  /// `context`: a signal_stop.
+  static std::int32_t call(void* context) noexcept { return static_cast<signal_stop*>(context)->is_heard() ? 1 : 0; }
+  /// See python_callback.
+  void raise() const { signals_.raise(); }
+
+ private:
+  bool is_heard() noexcept {
+    auto const now = std::chrono::steady_clock::now();
+    if (heard_ || std::this_thread::get_id() != caller_ || now < next_) return heard_;
+    next_ = now + interval;
+    if (!signals_()) heard_ = true;
+    return heard_;
+  }
+
+  static constexpr std::chrono::milliseconds interval{200};
+  python_callback signals_{nb::none()};
+  std::thread::id caller_ = std::this_thread::get_id();
+  std::chrono::steady_clock::time_point next_ = std::chrono::steady_clock::now() + interval;
+  std::atomic<bool> heard_ = false;
+};
+
 /// Calls the library without the interpreter's lock, then raises what the callback has kept, or the library's failure.
-template <class Call>
-void unlocked_call(Call const& call, python_callback const& callback) {
+template <class Call, class Callback>
+void unlocked_call(Call const& call, Callback const& callback) {
   std::optional<failure> failed;
   {
     nb::gil_scoped_release const unlocked;
@@ -305,7 +333,12 @@ class recommender {
     result_array<double, 2> seconds({count, 3});
     mql4grec_answer answer = {};
     answer.size = sizeof answer;
-    // In parts, so that Ctrl-C is heard within about a second; a deadline is that of one call.
+    // In parts, so that Ctrl-C is heard within about a second; a deadline is that of one call, which hears it itself.
+    signal_stop signals;
+    if (options.deadline_ms > 0) {
+      request.stop = &signal_stop::call;
+      request.context = &signals;
+    }
     std::size_t const part = options.deadline_ms > 0 ? std::max<std::size_t>(count, 1) : 384;
     for (std::size_t first = 0; first < count; first += part) {
       request.count = std::min(part, count - first);
@@ -316,11 +349,8 @@ class recommender {
       answer.counts = counts.data() + first;
       answer.complete = complete.data() + first;
       answer.seconds = seconds.data() + first * 3;
-      {
-        nb::gil_scoped_release const unlocked;
-        auto const search = options.among_new ? mql4grec_recommend_new : mql4grec_recommend;
-        check(search(handle_, &request, &answer));
-      }
+      auto const search = options.among_new ? mql4grec_recommend_new : mql4grec_recommend;
+      unlocked_call([&] { return search(handle_, &request, &answer); }, signals);
       if (PyErr_CheckSignals() != 0) throw nb::python_error();
     }
     return nb::make_tuple(items.release(), scores.release(), options.codes ? nb::cast(codes.release()) : nb::none(),
@@ -340,10 +370,12 @@ class recommender {
     explanation.drops = drops.data();
     explanation.shared_codes = shared_codes.data();
     explanation.deadline_ms = deadline_ms;
-    {
-      nb::gil_scoped_release const unlocked;
-      check(mql4grec_explain(handle_, history.data(), length, &explanation));
+    signal_stop signals;
+    if (deadline_ms > 0) {
+      explanation.stop = &signal_stop::call;
+      explanation.context = &signals;
     }
+    unlocked_call([&] { return mql4grec_explain(handle_, history.data(), length, &explanation); }, signals);
     return nb::make_tuple(log_p.release(), drops.release(), shared_codes.release(), explanation.complete != 0);
   }
 

@@ -220,7 +220,8 @@ def test_an_exception_of_a_progress_function_is_raised(shop):
         shop.evaluate(progress=fails)
 
 
-@pytest.mark.parametrize("work", [lambda shop: shop.candidates([[1, 2]] * 100_000, k=20), lambda shop: shop.evaluate(progress=lambda done, users: done or time.sleep(1))])
+@pytest.mark.parametrize("work", [lambda shop: shop.candidates([[1, 2]] * 100_000, k=20), lambda shop: shop.candidates([[1, 2]] * 100_000, k=20, deadline=600),
+                                  lambda shop: shop.evaluate(progress=lambda done, users: done or time.sleep(1))])
 def test_ctrl_c_ends_a_computation(shop, work):
     started = time.monotonic()
     threading.Timer(0.2, lambda: signal.raise_signal(signal.SIGINT)).start()
