@@ -239,6 +239,28 @@ TEST_CASE("translate_catalog, learn_residual_kmeans: any number of ranks gives t
   }
 }
 
+TEST_CASE("train_quantizer: without gradient_shards, a run that goes on with other ranks tells so") {
+  temporary_directory const root;
+  shared_training const with;
+  std::string changes;
+  auto run = with.run_in(root / "run");
+  run.options.training.gradient_shards = 0;
+  embed::matrix_features const features(view_of(with.rows));
+  auto const seen = embed::check_finite(features, "rows");
+  train::run_on_threads(2, [&](train::host_communicator communicator) {
+    auto mine = run;
+    mine.ranks = communicator;
+    cpu::backend backend(2);
+    int asked = 0;
+    (void)pipeline::train_quantizer(backend, mine, features, seen, {.interrupted = [&] { return ++asked > 3; }});
+  });
+  cpu::backend backend(2);
+  auto const result = pipeline::train_quantizer(
+      backend, run, features, seen, {.on_changed_settings = [&](std::string const& text) { changes = text; }});
+  CHECK(result.status == train::run_status::finished);
+  CHECK(changes == "gradient_shards was 4 and is 1");
+}
+
 TEST_CASE("train_quantizer, translate_catalog: ranks that have several blocks of rows each give the bits of one") {
   temporary_directory const root;
   shared_training with;

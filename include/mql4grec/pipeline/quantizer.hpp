@@ -69,9 +69,9 @@ namespace detail {
 
 embed::feature_scaling scaling_for(quantizer_run const& run, embed::feature_statistics const& seen);
 
-/// `run`: with the input width of the model.
+/// `run`: with the input width of the model. `workers`: of each rank.
 train::run_description describe(quantizer_run const& run, index_t items, embed::feature_scaling const& scaling,
-                                train::backend_settings const& backend);
+                                train::backend_settings const& backend, index_t workers);
 
 /// Throws error on every rank if they don't train with the same settings on the same features.
 void check_ranks(train::run_ranks const& ranks, quantizer_run const& run, train::run_description const& about,
@@ -128,7 +128,7 @@ class quantizer_files : public train::state_files<quantize::rq_vae_trainer<B, fl
 /// statistics of the features, for the scaling. Throws error if `out` contains another run, file_error if a file can't
 /// be written, and training_error if a loss isn't finite or a codebook has collapsed; in every case the files of the
 /// last good state remain. With run.ranks, all throw error if their arguments differ; with gradient_shards, any number
-/// of ranks gives the same bits.
+/// of ranks gives the same bits; without, observer.on_changed_settings learns that a resumed run adds in another order.
 template <Backend B, embed::FeatureSource F>
 quantizer_run_result train_quantizer(B& backend, quantizer_run run, F const& features,
                                      embed::feature_statistics const& seen,
@@ -140,7 +140,7 @@ quantizer_run_result train_quantizer(B& backend, quantizer_run run, F const& fea
   quantize::initialize(model, run.options.seed);
   auto const scaling = detail::scaling_for(run, seen);
   embed::scaled_features const scaled(features, scaling);
-  auto const about = detail::describe(run, features.rows(), scaling, train::settings_of(backend));
+  auto const about = detail::describe(run, features.rows(), scaling, train::settings_of(backend), backend.workers());
   detail::check_ranks(ranks, run, about, seen);
   quantize::rq_vae_trainer<B, float> trainer(backend, model, run.options.training, run.ranks);
   quantize::rq_vae_learner learner(trainer, scaled, run.options);

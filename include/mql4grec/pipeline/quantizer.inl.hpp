@@ -45,10 +45,13 @@ MQL4GREC_DEFINITION embed::feature_scaling scaling_for(quantizer_run const& run,
 
 MQL4GREC_DEFINITION train::run_description describe(quantizer_run const& run, index_t items,
                                                     embed::feature_scaling const& scaling,
-                                                    train::backend_settings const& backend) {
+                                                    train::backend_settings const& backend, index_t workers) {
   json conditions = quantize::run_conditions(run.options, run.model, items);
   conditions["scale"] = scaling.scale;
-  return {std::make_shared<json const>(std::move(conditions)), std::make_shared<json const>(backend)};
+  json settings = backend;
+  if (index_t const ranks = run.ranks.world_size(); run.options.training.gradient_shards == 0)
+    settings["gradient_shards"] = ranks == 1 ? 1 : ranks * workers;  // decides the order of the sums
+  return {std::make_shared<json const>(std::move(conditions)), std::make_shared<json const>(std::move(settings))};
 }
 
 MQL4GREC_DEFINITION void check_ranks(train::run_ranks const& ranks, quantizer_run const& run,
