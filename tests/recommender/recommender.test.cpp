@@ -316,7 +316,7 @@ TEST_CASE_TEMPLATE("recommend_batch: the best so far is that of the level at whi
   std::vector<recommend_request> const requests = {{first, {.k = 30, .filter = filter}}, {second, {.k = 30}}};
   auto const whole = tested.recommend(second, 30);
   for (int round = 0; round < 2; ++round)
-    for (index_t end = 0; end < 4 + small_t5().encoder_layers; ++end) {
+    for (index_t end = 0; end < 5 + small_t5().encoder_layers; ++end) {
       index_t asked = 0;
       std::vector<recommendation> so_far(2);
       // text has 2 levels and images have 3: searches of their own, each of which asks after every step but the last
@@ -329,8 +329,8 @@ TEST_CASE_TEMPLATE("recommend_batch: the best so far is that of the level at whi
       CHECK_FALSE(answers[0].complete);
       auto const listed = set_of(answers[0]);
       for (auto const item : listed) CHECK(index(item) >= 12);
-      // asked before the search, before each layer of the encoder and before each code
-      auto const before_first_code = 2 + small_t5().encoder_layers;
+      // asked before its rules are prepared, before the search, before each layer of the encoder and before each code
+      auto const before_first_code = 3 + small_t5().encoder_layers;
       CHECK(listed.empty() == (end < before_first_code));
       if (end >= before_first_code) CHECK(listed.size() >= 17);  // 30 beams reach every item of the text
       CHECK_FALSE(so_far[1].complete);
