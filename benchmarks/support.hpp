@@ -3,7 +3,13 @@
 // them.
 #include <benchmark/benchmark.h>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include <bit>
 #include <chrono>
+#include <cstdint>
 #include <vector>
 
 #include "mql4grec/backend/cpu/cpu.hpp"
