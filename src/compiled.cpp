@@ -13,6 +13,7 @@
 #include "mql4grec/search/live_catalog.inl.hpp"
 #include "mql4grec/search/live_trie.inl.hpp"
 #include "mql4grec/search/packed_catalog.inl.hpp"
+#include "mql4grec/search/packed_catalog_reader.inl.hpp"
 #include "mql4grec/search/trie.inl.hpp"
 #include "mql4grec/tasks/mixture.inl.hpp"
 

@@ -115,4 +115,5 @@ enum class packed_check {
 
 #if !MQL4GREC_COMPILED
 #include "mql4grec/search/packed_catalog.inl.hpp"
+#include "mql4grec/search/packed_catalog_reader.inl.hpp"
 #endif

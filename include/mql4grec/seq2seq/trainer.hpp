@@ -30,6 +30,7 @@
 #include "mql4grec/train/backward_progress.hpp"
 #include "mql4grec/train/communicator.hpp"
 #include "mql4grec/train/rank_sums.hpp"
+#include "mql4grec/train/shard_gradients.hpp"
 
 namespace mql4grec::seq2seq {
 
@@ -440,13 +441,9 @@ class trainer {
     }
   }
 
-  /// The shards of one of this rank's workers. If there are fewer than workers, the first ones have them.
+  /// The shards of one of this rank's workers.
   row_range own_shards(index_t worker) const {
-    auto const mine = sums_.own_shards();
-    index_t const busy = std::min(mine.count, backend_.workers());
-    if (worker >= busy) return {mine.first, 0};
-    auto const part = worker_share{worker, busy}.of(mine.count);
-    return {mine.first + part.first, part.count};
+    return train::shards_of_worker(sums_.own_shards(), {worker, backend_.workers()});
   }
   micro_batch_options how_to_cut() const { return {.tokens = options_.block_tokens, .shards = sums_.shards()}; }
   void cut(tasks::batch const& all) {

@@ -38,7 +38,7 @@ inline void check_mpi(int status, char const* call) {
 /// message to all others, and those from which none comes within a grace period are missing:
 ///
 ///     rank 0   all_reduce ··········· time is up ─► present ──► 1 ····· from 2 nothing: throws rank_missing
-///     rank 1       all_reduce ············ hears 0 ─► present ─► 0 ···· throws other_rank_failed
+///     rank 1       all_reduce ············ is asked ► present ─► 0 ···· throws other_rank_failed
 ///     rank 2   hangs
 class mpi_rank final : public rank_connection {
  public:

@@ -62,7 +62,7 @@ class rank_sums {
     expects(shards >= world_size, "training: ", shards, " gradient_shards for ", world_size,
             " ranks, expected at least one for each");
     for (index_t r = 0; r <= world_size; ++r) {
-      index_t const shard = shards * r / world_size;  // as worker_share divides them
+      index_t const shard = worker_share{r, world_size}.of(shards).first;
       first_shards_.push_back(shard);
       offsets_.push_back(entries * shard / shards);
     }
@@ -90,8 +90,8 @@ class rank_sums {
   /// ... or equal parts.
   std::vector<index_t> equal_parts(gradient_range const& range) const {
     std::vector<index_t> parts;
-    for (std::size_t r = 0; r < offsets_.size(); ++r)
-      parts.push_back(range.count * static_cast<index_t>(r) / (std::ssize(offsets_) - 1));
+    index_t const ranks = std::ssize(offsets_) - 1;
+    for (index_t r = 0; r <= ranks; ++r) parts.push_back(worker_share{r, ranks}.of(range.count).first);
     return parts;
   }
 

@@ -113,8 +113,8 @@ class kmeans_run {
                           out_matrix<B, float>(sums_of.view_all().data + block * k * w, k, w),
                           counts_of.view_all().part(block * k, k));
     });
-    gather_blocks(sums_of.view_all(), k * w);
-    gather_blocks(counts_of.view_all(), k);
+    gather(sums_of.view_all(), [&](index_t block) { return block * k * w; });
+    gather(counts_of.view_all(), [&](index_t block) { return block * k; });
     host_copy<float, space> const all_sums(sums_of.view_all()), all_counts(counts_of.view_all());
     auto const sums = all_sums.view_all(), counts = all_counts.view_all();
     std::vector<float> mean(to_size(w));
@@ -153,20 +153,17 @@ class kmeans_run {
                                            visit(worker, mine.first + block, begin + first, count);
                                          });
   }
-  /// Gives every rank what all have computed, `entries` for each block.
-  void gather_blocks(out_vector<B, float> values, index_t entries) {
+  /// Gives every rank the values that all have computed, of which entries_before(block) precede those of a block.
+  template <class EntriesBefore>
+  void gather(out_vector<B, float> values, EntriesBefore const& entries_before) {
     if (ranks_.world_size() == 1) return;
-    std::vector<index_t> offsets = {0};
-    for (index_t r = 0; r < ranks_.world_size(); ++r) offsets.push_back(offsets.back() + blocks_of(r).count * entries);
+    std::vector<index_t> offsets;
+    for (index_t r = 0; r < ranks_.world_size(); ++r) offsets.push_back(entries_before(blocks_of(r).first));
+    offsets.push_back(values.size());
     ranks_.all_gather(backend_, values, std::span<index_t const>(offsets));
   }
-  /// Gives every rank the distances of all rows.
   void gather_distances() {
-    if (ranks_.world_size() == 1) return;
-    std::vector<index_t> offsets = {0};
-    for (index_t r = 0; r < ranks_.world_size(); ++r)
-      offsets.push_back(rows_before(blocks_of(r).first + blocks_of(r).count));
-    ranks_.all_gather(backend_, distances_.view_all(), std::span<index_t const>(offsets));
+    gather(distances_.view_all(), [&](index_t block) { return rows_before(block); });
   }
 
   /// Updates distances_ to the distance to the nearest of the first k + 1 vectors; returns their sum.

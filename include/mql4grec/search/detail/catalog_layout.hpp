@@ -1,5 +1,8 @@
 #pragma once
 // The beginning of a packed catalog's file, for the writer, the reader and their tests.
+#include <unistd.h>
+
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <vector>
@@ -8,6 +11,9 @@
 #include "mql4grec/core/ids.hpp"
 
 namespace mql4grec::search::detail {
+
+/// The size of the pages that sections are aligned to.
+inline index_t page_bytes() { return std::max<index_t>(4096, ::sysconf(_SC_PAGESIZE)); }
 
 /// The header: the number of words of the directory, the size of the file, and the alignment of the sections; the
 /// checksum of the directory, which follows the header.
