@@ -1,9 +1,14 @@
-"""Every header compiles alone, with our warnings as errors. headers_alone.py COMPILER INCLUDE_DIR FLAGS_FILE WORK_DIR [EXCLUDED…]
+"""Every header compiles alone, with our warnings as errors.
+
+    headers_alone.py [--together] COMPILER INCLUDE_DIR FLAGS_FILE WORK_DIR [EXCLUDED…]
 
 A header compiles alone when it needs nothing but what it includes itself, directly or through others. One source may prove that
 of several: it includes one header after the other, each twice, and whatever an earlier header brings the next one includes anyway.
 So the next header finds nothing that it wouldn't find alone. 240 headers are about 90 such chains, no two of which can be joined;
 the sources compile side by side, through ccache where there is one. EXCLUDED: patterns of paths.
+
+--together: one source for each processor instead, which includes its share of the headers one after the other. That is enough for a
+second compiler with the same standard library: what a header lacks, the first compiler has shown.
 """
 import concurrent.futures
 import fnmatch
@@ -77,7 +82,7 @@ def compiles(compiler, flags, work, chain):
     launcher = [ccache] if (ccache := shutil.which("ccache")) else []
     if subprocess.run([*launcher, compiler, f"@{flags}", "-fsyntax-only", source]).returncode == 0:
         return True
-    print("don't compile, each by itself:", *chain, flush=True)
+    print("don't compile, one after the other:", *chain, flush=True)
     return False
 
 
@@ -90,13 +95,21 @@ def self_test():
     assert len(found) == 3, found
 
 
-def main(compiler, include, flags, work, *excluded):
+def shares(headers, count):
+    headers = sorted(headers)
+    return [headers[i * len(headers) // count:(i + 1) * len(headers) // count] for i in range(count)]
+
+
+def main(*arguments):
+    together = arguments[0] == "--together"
+    compiler, include, flags, work, *excluded = arguments[together:]
     self_test()
     work = Path(work)
     work.mkdir(parents=True, exist_ok=True)
     sets = {h: s for h, s in brought(Path(include)).items() if not any(fnmatch.fnmatch(h, pattern) for pattern in excluded)}
+    sources = shares(sets, os.cpu_count()) if together else chains(sets)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        passed = list(pool.map(lambda chain: compiles(compiler, flags, work, chain), chains(sets)))
+        passed = list(pool.map(lambda chain: compiles(compiler, flags, work, chain), sources))
     print(f"{len(sets)} headers in {len(passed)} sources, {passed.count(False)} of them don't compile")
     sys.exit(passed.count(False) > 0)
 
