@@ -324,7 +324,8 @@ def changes():
         for body, *names in (({}, "'codes'"), ({"codes": {}}, "'codes'"), ({"codes": {"sound": [1]}}, "sound"), ({"codes": {"text": [1, 2]}}, "4 words"),
                              ({"codes": {"text": ["<a_7>", "<a_7>", "<c_2>", "<d_4>"]}}, "'codes'.text[1]", "<a_7>"), ({"codes": {"text": [8, 0, 0, 0]}}, "8"),
                              ({"codes": {"text": [-1, 0, 0, 0]}}, "-1"), ({"codes": WORDS, "item": ITEMS}, "'item'", str(ITEMS)),
-                             ({"codes": WORDS, "item": ""}, "empty"), ({"codes": WORDS, "item": "12"}, "'item'", "number"), ({"codes": WORDS, "title": 3}, "'title'"), ({"codes": WORDS, "titel": "x"}, "titel")):
+                             ({"codes": WORDS, "item": ""}, "empty"), ({"codes": WORDS, "item": "12"}, "'item'", "number"), ({"codes": WORDS, "title": 3}, "'title'"), ({"codes": WORDS, "titel": "x"}, "titel"),
+                             ({"codes": WORDS, "ti\ntel": "x"}, "ti"), ({"codes": {"so\nund": [1]}}, "modality", "so")):
             service.refuse(400, "POST", "/items", body, *names, headers=admin)
         before = service.recommend(history=[1], k=100)["items"]
         status, added = service.ask("POST", "/items", {"item": "NEW", "title": "A <new> thing", "codes": WORDS}, admin)

@@ -80,7 +80,7 @@ class request_body {
   /// Throws bad_request for a member that nothing has asked for, such as a misspelt one.
   void check_all_known() const {
     for (auto const& [name, value] : value_.items())
-      if (!known_.contains(name)) raise<bad_request>("body: there is no member '", shortened(name), "'");
+      if (!known_.contains(name)) raise<bad_request>("body: there is no member ", shown(name));
   }
 
   /// A value as errors show it.

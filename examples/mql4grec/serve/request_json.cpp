@@ -75,10 +75,10 @@ std::vector<std::vector<token_t>> sequences_of(json const& codes, language::voca
     raise<bad_request>("'codes': found ", request_body::shown(codes), ", expected a list of words by modality");
   std::vector<std::vector<token_t>> out(to_size(vocab.modalities()));
   for (auto const& [name, words] : codes.items()) {
-    auto const place = "'codes'." + name;
     index_t m = 0;
     while (m < vocab.modalities() && language::name_of(language::modality(m)) != name) ++m;
-    if (m == vocab.modalities()) raise<bad_request>(place, ": there is no such modality");
+    if (m == vocab.modalities()) raise<bad_request>("'codes': there is no modality ", request_body::shown(name));
+    auto const place = "'codes'." + name;
     auto const kind = language::modality(m);
     auto const levels = vocab.has(kind) ? vocab.levels(kind) : 0;
     if (!words.is_array() || std::ssize(words) != levels)
