@@ -1,13 +1,15 @@
 // Run under mpirun with any number of processes: the collectives do what they must, and a training has the bits of one
-// on a single process. mpi [fail|hang|pieces|hosts]: with `fail`, the last rank throws while the others wait, and one
-// line says so; with `hang`, it stops; with `pieces`, messages have 999 values at most; with `hosts`, the ranks are on
-// more than one host.
+// on a single process. mpi [fail|hang|late|pieces|hosts]: with `fail`, the last rank throws while the others wait, and
+// one line says so; with `hang`, it stops; with `late`, it comes when the others have asked for it; with `pieces`,
+// messages have 999 values at most; with `hosts`, the ranks are on more than one host.
 #include "mql4grec/train/mpi.hpp"
 
+#include <chrono>
 #include <csignal>
 #include <cstring>
 #include <exception>
 #include <iostream>
+#include <thread>
 
 #include "mql4grec/backend/cpu/cpu.hpp"
 #include "mql4grec/backend/reference/reference.hpp"
@@ -49,6 +51,17 @@ std::vector<float> trained(Comm communicator) {
   return values;
 }
 
+/// One rank after the other comes so late that the others ask for it, and then once more.
+void check_late(train::mpi_process const& process) {
+  cpu::backend b;
+  for (index_t turn = 0; turn < 2 * process.world_size(); ++turn) {
+    if (turn % process.world_size() == process.rank()) std::this_thread::sleep_for(std::chrono::milliseconds(1200));
+    double number = static_cast<double>(turn);
+    process.communicator().all_reduce(b, std::span(&number, 1));
+    expects(number == static_cast<double>(turn * process.world_size()), "mpi: a sum of ", number, " in turn ", turn);
+  }
+}
+
 void check_all(train::mpi_process const& process, bool on_one_host) {
   auto communicator = process.communicator();
   reference::backend reference_backend;
@@ -65,7 +78,9 @@ void check_all(train::mpi_process const& process, bool on_one_host) {
 
 int main(int argc, char** argv) {
   auto const asked = [&](char const* what) { return argc > 1 && std::strcmp(argv[1], what) == 0; };
-  train::mpi_process process({.wait_seconds = asked("hang") ? 5.0 : 0.0,
+  train::mpi_process process({.wait_seconds = asked("hang")   ? 5.0
+                                              : asked("late") ? 0.5
+                                                              : 0.0,
                               .values_at_once = asked("pieces") ? 999 : train::connection_limits{}.values_at_once});
   try {
     if (asked("fail") || asked("hang")) {
@@ -76,6 +91,7 @@ int main(int argc, char** argv) {
       double number = 1;
       process.communicator().all_reduce(b, std::span(&number, 1));
     }
+    if (asked("late")) check_late(process);
     check_all(process, !asked("hosts"));
     cpu::backend b;
     double passed = 1;

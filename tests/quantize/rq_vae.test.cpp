@@ -177,8 +177,8 @@ struct shared_result {
 }  // namespace
 
 TEST_CASE("RQ-VAE training: with shards, any number of ranks and of workers gives the same bits") {
-  auto const trained = [](index_t workers, train::host_communicator const& ranks, bool own_rows_only) {
-    cpu::backend b(workers);
+  auto const trained_on = [](auto& b, train::host_communicator const& ranks, bool own_rows_only) {
+    using B = std::remove_reference_t<decltype(b)>;
     auto model = random_model<float>(b, small());
     quantize::rq_vae_trainer trainer(
         b, model,
@@ -188,7 +188,8 @@ TEST_CASE("RQ-VAE training: with shards, any number of ranks and of workers give
     index_t revived = 0;
     for (index_t i = 0; i < 12; ++i) {
       auto const x = random_normal<float>({i % 3 == 2 ? 5 : 40, 7}, 5 + static_cast<std::uint64_t>(i));
-      in_matrix<cpu::backend, float> const all = x;
+      auto const on_device = on(b, x);
+      in_matrix<B, float> const all = on_device;
       auto const own = trainer.own_rows(x.rows());
       auto const mode = i < 2 ? quantize::quantize_mode::bypass : quantize::quantize_mode::quantize;
       auto const losses =
@@ -197,9 +198,13 @@ TEST_CASE("RQ-VAE training: with shards, any number of ranks and of workers give
       revived += losses.revived;
     }
     CHECK(revived > 0);
-    out.parameters.assign(model.parameters().data, model.parameters().data + model.parameters().size());
+    out.parameters = fetched(std::as_const(model).parameters()).values;
     out.idle = trainer.idle();
     return out;
+  };
+  auto const trained = [&](index_t workers, train::host_communicator const& ranks, bool own_rows_only) {
+    cpu::backend b(workers);
+    return trained_on(b, ranks, own_rows_only);
   };
   auto const alone = trained(1, {}, false);
   CHECK(trained(3, {}, false) == alone);
@@ -209,6 +214,14 @@ TEST_CASE("RQ-VAE training: with shards, any number of ranks and of workers give
     });
   CHECK_THROWS_WITH_AS(train::run_on_threads(7, [&](auto const& ranks) { (void)trained(1, ranks, true); }),
                        "training: 6 gradient_shards for 7 ranks, expected at least one for each", error);
+#if MQL4GREC_HAS_THRUST
+  auto const on_gpus = [&](train::host_communicator const& ranks) {
+    gpu::backend<gpu::omp> b;
+    return trained_on(b, ranks, true);
+  };
+  auto const on_one_gpu = on_gpus({});
+  train::run_on_threads(2, [&](train::host_communicator const& ranks) { CHECK(on_gpus(ranks) == on_one_gpu); });
+#endif
 }
 
 TEST_CASE_TEMPLATE("RQ-VAE training: a code that is no row's nearest moves to the row with the highest error", B,

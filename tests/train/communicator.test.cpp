@@ -5,8 +5,12 @@
 #include <atomic>
 #include <chrono>
 #include <latch>
+#include <memory>
+#include <span>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "mql4grec/train/check_communicator.hpp"
 #include "mql4grec/train/exchange.hpp"
@@ -37,6 +41,60 @@ TEST_CASE_TEMPLATE("communicators: threads", B, MQL4GREC_TEST_BACKENDS) {
     CHECK(numbers == (index_t{1} << ranks) - 1);
   }
 }
+
+#if MQL4GREC_HAS_THRUST
+namespace {
+/// A connection that reads device memory: that of the portable systems is the host's.
+class in_place final : public train::rank_connection {
+ public:
+  in_place(train::detail::meeting_point& where, index_t rank) : connection_(where, rank) {}
+  index_t rank() const override { return connection_.rank(); }
+  index_t world_size() const override { return connection_.world_size(); }
+  bool reads_device_memory() const override { return true; }
+  void all_reduce(train::host_values values) override {
+    seen = values.data;
+    connection_.all_reduce(values);
+  }
+  void all_gather(train::host_values values, std::span<index_t const> offsets) override {
+    seen = values.data;
+    connection_.all_gather(values, offsets);
+  }
+  void all_to_all(train::host_values sent, std::span<index_t const> offsets, train::host_values received,
+                  std::span<index_t const> received_offsets) override {
+    seen = sent.data;
+    connection_.all_to_all(sent, offsets, received, received_offsets);
+  }
+  void const* seen = nullptr;
+
+ private:
+  train::detail::thread_rank connection_;
+};
+}  // namespace
+
+TEST_CASE("communicators: a connection that reads device memory gets values where they are") {
+  using device = gpu::backend<gpu::omp>;
+  train::detail::meeting_point where(2, {});
+  auto const run = [&](index_t rank) {
+    device b;
+    auto const connection = std::make_shared<in_place>(where, rank);
+    train::host_communicator communicator(connection);
+    train::check_communicator<float>(b, communicator);
+    auto values = b.allocate<float>(4);
+    std::vector<index_t> const halves = {0, 2, 4};
+    communicator.all_reduce(b, values.view_all());
+    CHECK(connection->seen == values.view_all().data);
+    connection->seen = nullptr;
+    communicator.all_gather(b, values.view_all(), std::span(halves));
+    CHECK(connection->seen == values.view_all().data);
+    auto received = b.allocate<float>(4);
+    communicator.all_to_all(b, std::as_const(values).view_all(), std::span(halves), received.view_all(),
+                            std::span(halves));
+    CHECK(connection->seen == values.view_all().data);
+  };
+  std::jthread const other(run, 1);
+  run(0);
+}
+#endif
 
 TEST_CASE("exchange: values of any type, parts of different sizes, are gathered and sent in the order of the ranks") {
   struct entry {

@@ -15,6 +15,7 @@ struct common_options {
   std::string backend = "cpu", precision;  ///< empty precision: fp32 on a CPU, tf32 on a GPU, which is twice as fast
                                            ///< there and as good (docs/results.md)
   index_t threads = 0;                     ///< 0: as many as the machine has hardware threads
+  index_t rank_on_host = 0;                ///< of several ranks: on the GPU with this number, modulo their number
   std::string json;                        ///< a file, "-" for standard output, or empty
   bool quiet = false;
 };

@@ -19,7 +19,8 @@ launched_as launch_of_this_process();
 /// This process among the ranks of a command.
 struct rank_of_command {
   train::host_communicator communicator = {};  ///< a single process without a launcher
-  index_t on_host = 1;                         ///< ranks on this host, which share its cores
+  index_t on_host = 1;                         ///< ranks on this host, which share its cores and GPUs
+  index_t number_on_host = 0;                  ///< this one among them
   std::optional<std::int64_t> step = {};       ///< the last update of a training, for messages of errors
 
   /// Whether this process prints and writes.
@@ -42,8 +43,8 @@ int on_ranks(std::function<int(rank_of_command&)> const& work, double timeout = 
 /// makes on_ranks() end all of them with 130 and one line.
 void leave_if_interrupted(train::host_communicator const& ranks);
 
-/// The options of a rank: without --threads, the ranks of a host share its hardware threads; rank 0 alone prints
-/// progress. Throws error for a backend that several ranks don't have.
+/// The options of a rank: without --threads, the ranks of a host share its hardware threads; each has a GPU, or several
+/// share one; rank 0 alone prints progress.
 common_options options_of(rank_of_command const& rank, common_options common);
 
 }  // namespace mql4grec::program

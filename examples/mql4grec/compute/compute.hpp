@@ -155,6 +155,7 @@ std::unique_ptr<compute> open_compute(common_options const& options);
 struct compute_options {
   precision products = precision::fp32;
   index_t threads = 0;  ///< of a CPU; 0: as many as the machine has hardware threads
+  index_t device = 0;   ///< the number of a GPU; modulo the number of GPUs, which several processes may share
 };
 
 // One for each backend; open_compute chooses between them.

@@ -5,9 +5,20 @@
 
 namespace mql4grec::program {
 
+namespace {
+/// 0 if there is no GPU; opening it says so.
+int device_of(index_t number) {
+  int devices = 0;
+  if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) return 0;
+  return static_cast<int>(number % devices);
+}
+}  // namespace
+
 std::unique_ptr<compute> open_gpu_compute(compute_options const& options) {
   using device = gpu::backend<gpu::cuda>;
-  device::options const requested{.products = options.products}, exact{.products = precision::fp32};
+  int const number = device_of(options.device);
+  device::options const requested{.device = number, .products = options.products};
+  device::options const exact{.device = number, .products = precision::fp32};
   device const checked(exact);  // throws now, before any input is read, when there is no GPU
   // A GPU computes a whole batch at once where a core's cache holds a block of it. The limit on the rows of a search
   // keeps the logits and caches of wide beams within the memory.

@@ -1,6 +1,7 @@
 #pragma once
-// A communicator over values in host memory, for every backend: what is in another memory is copied there and back.
-// How the ranks are connected is decided at run time; see train/threads.hpp and train/mpi.hpp.
+// A communicator over values in host memory, for every backend: what is in another memory is copied there and back,
+// unless the connection reads it where it is. How the ranks are connected is decided at run time; see train/threads.hpp
+// and train/mpi.hpp.
 #include <algorithm>
 #include <concepts>
 #include <memory>
@@ -41,7 +42,7 @@ inline void validate(connection_limits const& limits) {
           " values at once, expected 1 to 2147483647");
 }
 
-/// float or double values in host memory, which a connection transfers.
+/// float or double values, which a connection transfers: in host memory, or in a device's if the connection reads that.
 struct host_values {
   void* data = nullptr;       ///< the first value
   index_t size = 0;           ///< number of values
@@ -67,6 +68,8 @@ class rank_connection {
   virtual index_t rank() const = 0;
   /// The number of ranks.
   virtual index_t world_size() const = 0;
+  /// Whether values may also be in a device's memory, all of one call in the same.
+  virtual bool reads_device_memory() const { return false; }
   /// Replaces the values by their sum over all ranks.
   virtual void all_reduce(host_values values) = 0;
   /// Gives every rank the parts of all.
@@ -127,24 +130,33 @@ class host_communicator {
   void all_to_all(B& b, view<T const, typename B::memory_space, 1> sent, std::span<index_t const> offsets,
                   view<T, typename B::memory_space, 1> received, std::span<index_t const> received_offsets) const {
     if (!connection_) return single_process{}.all_to_all(b, sent, offsets, received, received_offsets);
+    auto const exchange = [&](T const* from, host_values to) {
+      connection_->all_to_all({const_cast<T*>(from), sent.size(), sizeof(T)}, offsets, to, received_offsets);
+    };
+    if (is_read_in_place(b)) return exchange(sent.data, values_of(received));
     host_copy<T, typename B::memory_space> const host_sent(b, sent);
-    auto const from = host_sent.view_all();
-    through_host(b, received, [&](host_values on_host) {
-      connection_->all_to_all({const_cast<T*>(from.data), from.size(), sizeof(T)}, offsets, on_host, received_offsets);
-    });
+    through_host(b, received, [&](host_values on_host) { exchange(host_sent.view_all().data, on_host); });
   }
 
  private:
-  template <class T>
-  static host_values values_of(host_vector_view<T> values) {
+  template <class T, class Space>
+  static host_values values_of(view<T, Space, 1> values) {
     return {values.data, values.size(), sizeof(T)};
+  }
+  /// Whether the connection reads this backend's memory; waits for the backend's work if so.
+  template <Backend B>
+  bool is_read_in_place(B& b) const {
+    if constexpr (!std::same_as<typename B::memory_space, host_space>) {
+      if (!connection_->reads_device_memory()) return false;
+      b.synchronize();
+    }
+    return true;
   }
   /// Calls change(host_values) for the values, or for a copy that replaces them.
   template <Backend B, class T, class Change>
-  static void through_host(B& b, view<T, typename B::memory_space, 1> values, Change const& change) {
-    if constexpr (std::same_as<typename B::memory_space, host_space>) {
-      change(values_of(values));
-    } else {
+  void through_host(B& b, view<T, typename B::memory_space, 1> values, Change const& change) const {
+    if (is_read_in_place(b)) return change(values_of(values));
+    if constexpr (!std::same_as<typename B::memory_space, host_space>) {
       buffer<T, host_space> copied(values.size());
       download<T>(b, values, copied.view_all());
       change(values_of(copied.view_all()));
@@ -160,10 +172,9 @@ namespace detail {
 /// "rank 2 has not answered for 5 s": why ranks stop waiting.
 inline std::string text_of_missing(std::span<index_t const> missing, double seconds) {
   std::ostringstream text;
-  if (missing.empty()) text << "the ranks have waited for each other for " << seconds << " s, and one came too late";
   for (std::size_t i = 0; i < missing.size(); ++i)
     text << (i > 0 ? ", " : missing.size() > 1 ? "ranks " : "rank ") << missing[i];
-  if (!missing.empty()) text << (missing.size() > 1 ? " have" : " has") << " not answered for " << seconds << " s";
+  text << (missing.size() > 1 ? " have" : " has") << " not answered for " << seconds << " s";
   return text.str();
 }
 

@@ -5,6 +5,9 @@
 //     train::mpi_process process;                  // one object, for the whole program
 //     auto const ranks = process.communicator();   // what trainers take
 #include <mpi.h>
+#if __has_include(<mpi-ext.h>)
+#include <mpi-ext.h>
+#endif
 
 #include <algorithm>
 #include <chrono>
@@ -13,7 +16,9 @@
 #include <cstring>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <span>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <utility>
@@ -25,6 +30,15 @@ namespace mql4grec::train {
 
 namespace detail {
 
+/// Whether the MPI library says that it reads the memory of NVIDIA's GPUs.
+inline bool mpi_reads_cuda_memory() {
+#if defined(MPIX_CUDA_AWARE_SUPPORT) && MPIX_CUDA_AWARE_SUPPORT
+  return MPIX_Query_cuda_support() == 1;
+#else
+  return false;
+#endif
+}
+
 inline void check_mpi(int status, char const* call) {
   if (status == MPI_SUCCESS) return;
   char text[MPI_MAX_ERROR_STRING] = {};
@@ -34,17 +48,18 @@ inline void check_mpi(int status, char const* call) {
 }
 
 /// The processes of an MPI communicator. Values are sent without blocking, and each call asks MPI again and again
-/// whether it is done. So a rank that doesn't come is noticed: when one has waited for too long, all that wait send a
-/// message to all others, and those from which none comes within a grace period are missing:
+/// whether it is done. So a rank that doesn't come is noticed: one that has waited for too long asks all others whether
+/// they wait, too. Those that do answer; if all do, it waits again, and those from which nothing comes within a grace
+/// period are missing:
 ///
-///     rank 0   all_reduce ··········· time is up ─► present ──► 1 ····· from 2 nothing: throws rank_missing
-///     rank 1       all_reduce ············ is asked ► present ─► 0 ···· throws other_rank_failed
+///     rank 0   all_reduce ··········· time is up ─► question ──► 1, 2 ·· from 2 nothing: throws rank_missing
+///     rank 1       all_reduce ····················· answer ────► 0 ····· is told: throws other_rank_failed
 ///     rank 2   hangs
 class mpi_rank final : public rank_connection {
  public:
   /// Duplicates the communicator, so that its messages aren't mixed with others'.
   mpi_rank(MPI_Comm of, connection_limits const& limits) : limits_(limits) {
-    for (auto* one : {&ranks_, &presence_}) {
+    for (auto* one : {&ranks_, &notes_}) {
       check_mpi(MPI_Comm_dup(of, one), "MPI_Comm_dup");
       MPI_Comm_set_errhandler(*one, MPI_ERRORS_RETURN);
     }
@@ -55,12 +70,13 @@ class mpi_rank final : public rank_connection {
     int finalized = 0;
     MPI_Finalized(&finalized);
     if (finalized != 0) return;
-    MPI_Comm_free(&presence_);
+    MPI_Comm_free(&notes_);
     MPI_Comm_free(&ranks_);
   }
 
   index_t rank() const override { return rank_; }
   index_t world_size() const override { return size_; }
+  bool reads_device_memory() const override { return reads_device_memory_; }
 
   void all_reduce(host_values values) override {
     expect_usable();
@@ -82,14 +98,15 @@ class mpi_rank final : public rank_connection {
   void all_to_all(host_values sent, std::span<index_t const> offsets, host_values received,
                   std::span<index_t const> received_offsets) override {
     expect_usable();
-    for (int distance = 1; distance < size_; ++distance) {
+    // In a device's memory, the own part is for MPI to copy, too.
+    for (int distance = reads_device_memory_ ? 0 : 1; distance < size_; ++distance) {
       int const from = (rank_ + size_ - distance) % size_, to = (rank_ + distance) % size_;
       receive(received, received_offsets, to_size(from), from);
       send(sent, offsets, to_size(to), to);
     }
     auto const own = to_size(rank_);
     index_t const count = offsets[own + 1] - offsets[own];
-    if (count > 0)
+    if (count > 0 && !reads_device_memory_)
       std::memcpy(place_of(received, received_offsets[own]), place_of(sent, offsets[own]),
                   to_size(count) * sent.bytes_of_each);
     finish("all_to_all");
@@ -97,7 +114,7 @@ class mpi_rank final : public rank_connection {
 
  private:
   using clock = std::chrono::steady_clock;
-  static constexpr int values_tag = 0, presence_tag = 1;
+  static constexpr int values_tag = 0;
   static constexpr double grace_seconds = 2;
   static constexpr double longest_look_seconds = 1;  // that counts as waiting; more: the process was stopped
 
@@ -135,6 +152,7 @@ class mpi_rank final : public rank_connection {
   /// wait.
   void finish(char const* call) {
     double waited = 0;
+    asked_at_.reset();
     auto last = clock::now();
     for (int looks = 0;; ++looks) {
       int done = 0;
@@ -146,49 +164,83 @@ class mpi_rank final : public rank_connection {
       waited += std::min(std::chrono::duration<double>(now - last).count(), longest_look_seconds);
       last = now;
       if (waited > 0.02) std::this_thread::sleep_for(std::chrono::microseconds(50));
-      if (limits_.wait_seconds > 0 && (waited > limits_.wait_seconds || hears_of_a_missing_rank())) give_up();
+      if (limits_.wait_seconds > 0) look_for_missing(waited);
     }
     requests_.clear();
   }
-  bool hears_of_a_missing_rank() {
-    int heard = 0;
-    check_mpi(MPI_Iprobe(MPI_ANY_SOURCE, presence_tag, presence_, &heard, MPI_STATUS_IGNORE), "MPI_Iprobe");
-    return heard != 0;
+
+  // Notes are empty messages; their tag says which they are, and which question they belong to.
+  enum class note : int { question, answer, missing };
+  static constexpr int kinds_of_notes = 3, different_questions = 10'000;
+
+  void send_note(note kind, int question, int to) {
+    auto request = MPI_REQUEST_NULL;
+    check_mpi(MPI_Isend(nullptr, 0, MPI_BYTE, to, kinds_of_notes * question + static_cast<int>(kind), notes_, &request),
+              "MPI_Isend");
+    MPI_Request_free(&request);  // a rank that hangs may never receive it
   }
-  /// Finds who is missing, with all others that wait.
-  [[noreturn]] void give_up() {
-    failed_ = true;
-    std::vector<MPI_Request> sent(to_size(size_), MPI_REQUEST_NULL);
-    std::vector<bool> present(to_size(size_), false);
-    present[to_size(rank_)] = true;
+  void send_note_to_others(note kind) {
     for (int r = 0; r < size_; ++r)
-      if (r != rank_)
-        check_mpi(MPI_Isend(nullptr, 0, MPI_BYTE, r, presence_tag, presence_, &sent[to_size(r)]), "MPI_Isend");
-    auto const start = clock::now();
-    while (clock::now() - start < std::chrono::duration<double>(grace_seconds)) {
-      if (!hears_of_a_missing_rank()) {
-        std::this_thread::sleep_for(std::chrono::milliseconds(1));
-        continue;
-      }
+      if (r != rank_) send_note(kind, question_, r);
+  }
+  /// Reads the notes that have come, asks when `waited`, in seconds, is too long, and throws when ranks are missing.
+  void look_for_missing(double& waited) {
+    for (;;) {
+      int is_there = 0;
       MPI_Status from;
-      check_mpi(MPI_Recv(nullptr, 0, MPI_BYTE, MPI_ANY_SOURCE, presence_tag, presence_, &from), "MPI_Recv");
-      present[to_size(from.MPI_SOURCE)] = true;
+      check_mpi(MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, notes_, &is_there, &from), "MPI_Iprobe");
+      if (is_there == 0) break;
+      check_mpi(MPI_Recv(nullptr, 0, MPI_BYTE, from.MPI_SOURCE, from.MPI_TAG, notes_, &from), "MPI_Recv");
+      read_note(note(from.MPI_TAG % kinds_of_notes), from.MPI_TAG / kinds_of_notes, from.MPI_SOURCE, waited);
     }
-    for (auto& one : sent)
-      if (one != MPI_REQUEST_NULL) MPI_Request_free(&one);
-    std::vector<index_t> missing;
-    for (index_t r = 0; r < size_; ++r)
-      if (!present[to_size(r)]) missing.push_back(r);
-    bool const is_first = std::ranges::find(present, true) - present.begin() == rank_;
-    if (is_first) raise<rank_missing>(text_of_missing(missing, limits_.wait_seconds));
-    raise<other_rank_failed>(text_of_missing(missing, limits_.wait_seconds));
+    if (!asked_at_ && waited > limits_.wait_seconds) {
+      question_ = (question_ + 1) % different_questions;
+      answered_.assign(to_size(size_), false);
+      answered_[to_size(rank_)] = true;
+      asked_at_ = waited;
+      send_note_to_others(note::question);
+    } else if (asked_at_ && std::ranges::find(answered_, false) == answered_.end()) {
+      wait_again(waited);
+    } else if (asked_at_ && waited - *asked_at_ > grace_seconds) {
+      failed_ = true;
+      send_note_to_others(note::missing);
+      std::vector<index_t> missing;
+      for (int r = 0; r < size_; ++r)
+        if (!answered_[to_size(r)]) missing.push_back(r);
+      raise<rank_missing>(text_of_missing(missing, limits_.wait_seconds));
+    }
+  }
+  void read_note(note kind, int question, int from, double& waited) {
+    switch (kind) {
+      case note::question:
+        send_note(note::answer, question, from);
+        if (asked_at_ && from < rank_) wait_again(waited);  // one rank is to throw: that one finds who is missing
+        break;
+      case note::answer:
+        if (question == question_ && asked_at_) answered_[to_size(from)] = true;
+        break;
+      case note::missing: {
+        failed_ = true;
+        std::ostringstream text;
+        text << "rank " << from << " has waited for others for " << limits_.wait_seconds << " s";
+        raise<other_rank_failed>(text.str());
+      }
+    }
+  }
+  void wait_again(double& waited) {
+    asked_at_.reset();
+    waited = 0;
   }
 
   connection_limits limits_;
-  MPI_Comm ranks_ = MPI_COMM_NULL, presence_ = MPI_COMM_NULL;
+  MPI_Comm ranks_ = MPI_COMM_NULL, notes_ = MPI_COMM_NULL;
   int rank_ = 0, size_ = 1;
+  bool reads_device_memory_ = mpi_reads_cuda_memory();
   bool failed_ = false;
   std::vector<MPI_Request> requests_;
+  int question_ = 0;                // the number of this rank's last one
+  std::optional<double> asked_at_;  // after how many seconds of waiting; none: it hasn't, or its question is settled
+  std::vector<bool> answered_;      // by rank
 };
 
 }  // namespace detail
