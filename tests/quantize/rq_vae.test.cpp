@@ -214,7 +214,7 @@ TEST_CASE("RQ-VAE training: with shards, any number of ranks and of workers give
     });
   CHECK_THROWS_WITH_AS(train::run_on_threads(7, [&](auto const& ranks) { (void)trained(1, ranks, true); }),
                        "training: 6 gradient_shards for 7 ranks, expected at least one for each", error);
-#if MQL4GREC_HAS_THRUST
+#if MQL4GREC_HAS_THRUST && !defined(__CUDACC__)
   auto const on_gpus = [&](train::host_communicator const& ranks) {
     gpu::backend<gpu::omp> b;
     return trained_on(b, ranks, true);
