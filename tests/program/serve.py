@@ -453,6 +453,7 @@ def killed():
         service.reader.join()
     check(not refused, refused)
     check(len(acknowledged) > 20, "too few insertions to see anything", len(acknowledged))
+    print(kill + 1, "kills,", len(acknowledged), "insertions were acknowledged")
 
 
 def reasons():
