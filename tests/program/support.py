@@ -110,8 +110,10 @@ def files_of(directory):
 def main(tests):
     """Runs the tests one by one in fresh directories that hold Tiny/ and start/; one that can't run here returns why.
     MQL4GREC_ONLY=name,…: these only."""
-    only = os.environ.get("MQL4GREC_ONLY", "").split(",")
-    for test in [test for test in tests if only == [""] or test.__name__ in only]:
+    if only := os.environ.get("MQL4GREC_ONLY"):
+        named = {test.__name__: test for test in tests}
+        tests = [named[name] for name in only.split(",")]
+    for test in tests:
         with tempfile.TemporaryDirectory(prefix="mql4grec-") as folder:
             os.chdir(folder)
             write_dataset(Path("Tiny"))

@@ -90,7 +90,7 @@ int on_ranks(std::function<int(rank_of_command&)> const& work, [[maybe_unused]] 
   }
   rank.communicator = process.communicator();
   rank.on_host = process.ranks_on_host();
-  rank.number_on_host = process.rank_on_host();
+  rank.rank_on_host = process.rank_on_host();
   auto const line = [&] {
     return "mql4grec: rank " + std::to_string(process.rank()) +
            (rank.step ? ", step " + std::to_string(*rank.step) : "") + ": " + reason_of(std::current_exception());
@@ -128,7 +128,7 @@ void leave_if_interrupted(train::host_communicator const& ranks) {
 
 common_options options_of(rank_of_command const& rank, common_options common) {
   if (rank.communicator.world_size() == 1) return common;
-  common.rank_on_host = rank.number_on_host;
+  common.rank_on_host = rank.rank_on_host;
   if (common.threads == 0)
     common.threads = std::max<index_t>(1, static_cast<index_t>(std::thread::hardware_concurrency()) / rank.on_host);
   common.quiet = common.quiet || !rank.speaks();

@@ -20,7 +20,7 @@ launched_as launch_of_this_process();
 struct rank_of_command {
   train::host_communicator communicator = {};  ///< a single process without a launcher
   index_t on_host = 1;                         ///< ranks on this host, which share its cores and GPUs
-  index_t number_on_host = 0;                  ///< this one among them
+  index_t rank_on_host = 0;                    ///< this one among them
   std::optional<std::int64_t> step = {};       ///< the last update of a training, for messages of errors
 
   /// Whether this process prints and writes.

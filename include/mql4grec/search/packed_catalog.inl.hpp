@@ -307,9 +307,6 @@ class trie_packer {
   catalog_trie made_;
 };
 
-}  // namespace detail
-
-namespace detail {
 /// The time of the last change of a file, in nanoseconds.
 inline std::int64_t modified_at(struct ::stat const& file) {
   return std::int64_t{file.st_mtim.tv_sec} * 1'000'000'000 + file.st_mtim.tv_nsec;

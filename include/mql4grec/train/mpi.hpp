@@ -18,7 +18,6 @@
 #include <memory>
 #include <optional>
 #include <span>
-#include <sstream>
 #include <string>
 #include <thread>
 #include <utility>
@@ -219,12 +218,9 @@ class mpi_rank final : public rank_connection {
       case note::answer:
         if (question == question_ && asked_at_) answered_[to_size(from)] = true;
         break;
-      case note::missing: {
+      case note::missing:
         failed_ = true;
-        std::ostringstream text;
-        text << "rank " << from << " has waited for others for " << limits_.wait_seconds << " s";
-        raise<other_rank_failed>(text.str());
-      }
+        raise<other_rank_failed>("rank ", from, " has waited for others for ", limits_.wait_seconds, " s");
     }
   }
   void wait_again(double& waited) {
