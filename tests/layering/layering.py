@@ -28,6 +28,7 @@ OTHER_NAMESPACES = {
     "backend/gpu/runtime/buffer.hpp": {"mql4grec"},  # specializes contract's buffer for device memory
     "backend/gpu/runtime/upload_buffer.hpp": {"mql4grec"},  # specializes contract's upload_buffer
     "backend/gpu/runtime/system.hpp": {"mql4grec::inline contract"},  # specializes contract's is_host_memory
+    "train/mpi.hpp": {"mql4grec::gpu"},  # declares the system whose memory a CUDA-aware MPI reads
 }
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.M)

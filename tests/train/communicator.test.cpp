@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <thread>
+#include <typeinfo>
 #include <utility>
 #include <vector>
 
@@ -50,7 +51,9 @@ class in_place final : public train::rank_connection {
   in_place(train::detail::meeting_point& where, index_t rank) : connection_(where, rank) {}
   index_t rank() const override { return connection_.rank(); }
   index_t world_size() const override { return connection_.world_size(); }
-  bool reads_device_memory() const override { return true; }
+  bool reads_device_memory(std::type_info const& space) const override {
+    return space == typeid(device_space<gpu::omp>);
+  }
   void all_reduce(train::host_values values) override {
     seen = values.data;
     connection_.all_reduce(values);
@@ -71,25 +74,29 @@ class in_place final : public train::rank_connection {
 };
 }  // namespace
 
-TEST_CASE("communicators: a connection that reads device memory gets values where they are") {
-  using device = gpu::backend<gpu::omp>;
+TEST_CASE_TEMPLATE(
+    "communicators: a connection gets the parts in a device memory that it reads where they are, and others, and sums, "
+    "in host memory",
+    System, gpu::cpp, gpu::omp) {
+  using device = gpu::backend<System>;
+  bool const is_read = std::same_as<System, gpu::omp>;
   train::detail::meeting_point where(2, {});
   auto const run = [&](index_t rank) {
     device b;
     auto const connection = std::make_shared<in_place>(where, rank);
     train::host_communicator communicator(connection);
     train::check_communicator<float>(b, communicator);
-    auto values = b.allocate<float>(4);
+    auto values = b.template allocate<float>(4);
     std::vector<index_t> const halves = {0, 2, 4};
     communicator.all_reduce(b, values.view_all());
-    CHECK(connection->seen == values.view_all().data);
-    connection->seen = nullptr;
+    CHECK(connection->seen != values.view_all().data);
     communicator.all_gather(b, values.view_all(), std::span(halves));
-    CHECK(connection->seen == values.view_all().data);
-    auto received = b.allocate<float>(4);
+    CHECK((connection->seen == values.view_all().data) == is_read);
+    connection->seen = nullptr;
+    auto received = b.template allocate<float>(4);
     communicator.all_to_all(b, std::as_const(values).view_all(), std::span(halves), received.view_all(),
                             std::span(halves));
-    CHECK(connection->seen == values.view_all().data);
+    CHECK((connection->seen == values.view_all().data) == is_read);
   };
   std::jthread const other(run, 1);
   run(0);

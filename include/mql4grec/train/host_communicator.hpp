@@ -1,13 +1,14 @@
 #pragma once
-// A communicator over values in host memory, for every backend: what is in another memory is copied there and back,
-// unless the connection reads it where it is. How the ranks are connected is decided at run time; see train/threads.hpp
-// and train/mpi.hpp.
+// A communicator over values in host memory, for every backend: what is in another memory is copied there and back;
+// parts that ranks send to one another are not if the connection reads that memory. How the ranks are connected is
+// decided at run time; see train/threads.hpp and train/mpi.hpp.
 #include <algorithm>
 #include <concepts>
 #include <memory>
 #include <span>
 #include <sstream>
 #include <string>
+#include <typeinfo>
 #include <utility>
 
 #include "mql4grec/backend/contract/transfer.hpp"
@@ -42,7 +43,7 @@ inline void validate(connection_limits const& limits) {
           " values at once, expected 1 to 2147483647");
 }
 
-/// float or double values, which a connection transfers: in host memory, or in a device's if the connection reads that.
+/// float or double values, which a connection transfers: in host memory, or in a device's where the call allows it.
 struct host_values {
   void* data = nullptr;       ///< the first value
   index_t size = 0;           ///< number of values
@@ -68,9 +69,10 @@ class rank_connection {
   virtual index_t rank() const = 0;
   /// The number of ranks.
   virtual index_t world_size() const = 0;
-  /// Whether values may also be in a device's memory, all of one call in the same.
-  virtual bool reads_device_memory() const { return false; }
-  /// Replaces the values by their sum over all ranks.
+  /// Whether the values of all_gather and all_to_all may also be in the memory of this space, typeid(device_space<…>),
+  /// all of one call in the same.
+  virtual bool reads_device_memory(std::type_info const&) const { return false; }
+  /// Replaces the values, always in host memory, by their sum over all ranks.
   virtual void all_reduce(host_values values) = 0;
   /// Gives every rank the parts of all.
   virtual void all_gather(host_values values, std::span<index_t const> offsets) = 0;
@@ -96,6 +98,7 @@ class host_communicator {
   template <Backend B, class T>
     requires detail::SentScalar<T>
   void all_reduce(B& b, view<T, typename B::memory_space, 1> values) const {
+    // Never in place: MPI libraries that read a device's memory don't in sums that don't block.
     if (connection_) through_host(b, values, [&](host_values on_host) { connection_->all_reduce(on_host); });
   }
   /// The same for numbers on the host.
@@ -122,7 +125,9 @@ class host_communicator {
   template <Backend B, class T>
     requires detail::SentScalar<T>
   void all_gather(B& b, view<T, typename B::memory_space, 1> values, std::span<index_t const> offsets) const {
-    if (connection_) through_host(b, values, [&](host_values on_host) { connection_->all_gather(on_host, offsets); });
+    if (!connection_) return;
+    if (is_read_in_place(b)) return connection_->all_gather(values_of(values), offsets);
+    through_host(b, values, [&](host_values on_host) { connection_->all_gather(on_host, offsets); });
   }
   /// Sends a part to each rank, and receives one from each.
   template <Backend B, class T>
@@ -147,16 +152,17 @@ class host_communicator {
   template <Backend B>
   bool is_read_in_place(B& b) const {
     if constexpr (!std::same_as<typename B::memory_space, host_space>) {
-      if (!connection_->reads_device_memory()) return false;
+      if (!connection_->reads_device_memory(typeid(typename B::memory_space))) return false;
       b.synchronize();
     }
     return true;
   }
-  /// Calls change(host_values) for the values, or for a copy that replaces them.
+  /// Calls change(host_values) for the values where they are the host's, otherwise for a copy that replaces them.
   template <Backend B, class T, class Change>
   void through_host(B& b, view<T, typename B::memory_space, 1> values, Change const& change) const {
-    if (is_read_in_place(b)) return change(values_of(values));
-    if constexpr (!std::same_as<typename B::memory_space, host_space>) {
+    if constexpr (std::same_as<typename B::memory_space, host_space>) {
+      change(values_of(values));
+    } else {
       buffer<T, host_space> copied(values.size());
       download<T>(b, values, copied.view_all());
       change(values_of(copied.view_all()));

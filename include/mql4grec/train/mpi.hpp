@@ -20,10 +20,15 @@
 #include <span>
 #include <string>
 #include <thread>
+#include <typeinfo>
 #include <utility>
 #include <vector>
 
 #include "mql4grec/train/host_communicator.hpp"
+
+namespace mql4grec::gpu {
+struct cuda;
+}  // namespace mql4grec::gpu
 
 namespace mql4grec::train {
 
@@ -75,7 +80,9 @@ class mpi_rank final : public rank_connection {
 
   index_t rank() const override { return rank_; }
   index_t world_size() const override { return size_; }
-  bool reads_device_memory() const override { return reads_device_memory_; }
+  bool reads_device_memory(std::type_info const& space) const override {
+    return reads_cuda_memory_ && space == typeid(device_space<gpu::cuda>);
+  }
 
   void all_reduce(host_values values) override {
     expect_usable();
@@ -98,14 +105,14 @@ class mpi_rank final : public rank_connection {
                   std::span<index_t const> received_offsets) override {
     expect_usable();
     // In a device's memory, the own part is for MPI to copy, too.
-    for (int distance = reads_device_memory_ ? 0 : 1; distance < size_; ++distance) {
+    for (int distance = reads_cuda_memory_ ? 0 : 1; distance < size_; ++distance) {
       int const from = (rank_ + size_ - distance) % size_, to = (rank_ + distance) % size_;
       receive(received, received_offsets, to_size(from), from);
       send(sent, offsets, to_size(to), to);
     }
     auto const own = to_size(rank_);
     index_t const count = offsets[own + 1] - offsets[own];
-    if (count > 0 && !reads_device_memory_)
+    if (count > 0 && !reads_cuda_memory_)
       std::memcpy(place_of(received, received_offsets[own]), place_of(sent, offsets[own]),
                   to_size(count) * sent.bytes_of_each);
     finish("all_to_all");
@@ -231,7 +238,7 @@ class mpi_rank final : public rank_connection {
   connection_limits limits_;
   MPI_Comm ranks_ = MPI_COMM_NULL, notes_ = MPI_COMM_NULL;
   int rank_ = 0, size_ = 1;
-  bool reads_device_memory_ = mpi_reads_cuda_memory();
+  bool reads_cuda_memory_ = mpi_reads_cuda_memory();
   bool failed_ = false;
   std::vector<MPI_Request> requests_;
   int question_ = 0;                // the number of this rank's last one
