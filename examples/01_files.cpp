@@ -32,18 +32,9 @@ void write_dataset(std::filesystem::path const& directory, catalog::synthetic_da
                               to_tokens(view_of(shop.codes[1]), vocab, modality::image), vocab);
 }
 
-/// A model small enough to be trained within a second. The defaults are the paper's.
-pipeline::run_options small_run(std::filesystem::path const& out) {
-  return {.out = out,
-          .tasks = "next",
-          .training = {.epochs = 2, .batch_size = 128, .learning_rate = 3e-3},
-          .model = {.model_width = 32,
-                    .head_width = 16,
-                    .heads = 2,
-                    .inner_width = 64,
-                    .encoder_layers = 1,
-                    .decoder_layers = 1}};
-}
+/// A model that is trained within a second.
+seq2seq::t5_config const small = {
+    .model_width = 32, .head_width = 16, .heads = 2, .inner_width = 64, .encoder_layers = 1, .decoder_layers = 1};
 
 void print(char const* what, ranking const& best, catalog::item_descriptions const& items) {
   std::printf("%s\n", what);
@@ -54,32 +45,29 @@ void print(char const* what, ranking const& best, catalog::item_descriptions con
 
 int main() {
   scratch_directory const scratch;
-  auto const shop_path = scratch.path / "Instruments", model_path = scratch.path / "model";
-  vocabulary const vocab;
-  auto const shop = catalog::make_synthetic_dataset({.items = 100, .users = 200}, 0);
-  write_dataset(shop_path, shop, vocab);
+  std::filesystem::current_path(scratch.path);
+  write_dataset("Shop", catalog::make_synthetic_dataset({.items = 100, .users = 200}, 0), vocabulary());
 
   // example-begin files
-  // Shop/Shop.inter.json: interactions; Shop/Shop.index_*.json: the text tokens and the image tokens of every item
-  dataset const data = read_dataset(shop_path, vocab);
+  // Shop/Shop.inter.json: the items of each user; Shop/Shop.index_*.json: the text and image tokens of each item
+  vocabulary const vocab;  // four tokens for the text of an item and four for its image, each one of 256
+  dataset const shop = read_dataset("Shop", vocab);
 
   cpu::backend backend(0);  // 0: all threads of the machine
-  train_model(backend, small_run(model_path), {{data}, vocab});
+  // small: the shape of a small T5. Without it and `.training`, shape and training are the paper's.
+  train_model(backend, {.out = "model", .training = {.epochs = 2}, .model = small}, {{shop}, vocab});
 
-  // A recommender is immutable: any number of threads may use it, and a new one can be published meanwhile.
-  auto const service = recommender<>::load(model_path, shop_path);
-
-  auto const bought = data.interactions.of(user_id{0});
-  item_filter const not_again{.allow = {}, .deny = {bought.begin(), bought.end()}};  // applied inside the beam search
-  ranking const best = service.recommend(bought, 5, not_again);
+  // Any number of threads may use a recommender, also while its items change.
+  auto const service = recommender<>::load("model", "Shop");
+  auto const bought = shop.interactions.of(user_id{0});
+  recommendation const next = service.recommend(bought, {.k = 5, .exclude_seen = true});  // next.items, next.scores
   // example-end files
 
-  item_filter guitars{.allow = item_list{},
-                      .deny = not_again.deny};  // only items of a category, without those already bought
-  for (auto const& [item, description] : data.items)
+  item_filter guitars{.allow = item_list{}};  // only items of a category
+  for (auto const& [item, description] : shop.items)
     if (description.title.ends_with("guitar")) guitars.allow->push_back(item);
-  print("anything new", best, data.items);
-  print("a new guitar", service.recommend(bought, 5, guitars), data.items);
-  print("for a user without a history", service.recommend({}, 5), data.items);
+  print("anything new", next, shop.items);
+  print("a new guitar", service.recommend(bought, {.k = 5, .filter = guitars, .exclude_seen = true}), shop.items);
+  print("for a user without a history", service.recommend({}, 5), shop.items);
   return 0;
 }

@@ -178,7 +178,7 @@ typedef enum mql4grec_list {
 typedef enum mql4grec_scores {
   MQL4GREC_RAW = 0,  ///< of the model; they order items, and nothing else
   /// log p among the items that are searched: in each modality, their probabilities add up to 1.
-  MQL4GREC_RENORMALISED = 1,
+  MQL4GREC_RENORMALIZED = 1,
   /// The probability that the item is the next one. Of fused lists, and of models with a `calibration.json`, which
   /// `mql4grec evaluate --calibrate` writes; not a number if the search ended early. It holds for lists like those that
   /// it was fitted on, of as many beams and without rules; nothing checks that.

@@ -363,7 +363,7 @@ class recommend_call {
       options_.quotas.push_back({.set = asked.quotas[q].set, .most = asked.quotas[q].most});
     }
     options_.exclude_seen = asked.exclude_seen != 0;
-    if (asked.scores == MQL4GREC_RENORMALISED) options_.scores = score_kind::renormalised;
+    if (asked.scores == MQL4GREC_RENORMALIZED) options_.scores = score_kind::renormalized;
   }
 
   /// Answers all requests, on several threads. Rethrows the first exception, after which no further search begins.

@@ -36,8 +36,8 @@ constexpr std::array<logged_value, 11> log_of_the_authors = {{
     {"gradient norm", 80, 1.043},
 }};
 
-/// The words of T5's own tokenizer come first, as in the released code; then the words that the text index uses. The
-/// authors' vocabulary has 32,919 words.
+/// The tokens of T5's own tokenizer come first, as in the released code; then the tokens that the text index uses. The
+/// authors' vocabulary has 32,919 tokens.
 constexpr index_t words_of_t5 = 32'100;
 
 language::vocabulary vocabulary_after_t5(tasks::dataset const& data, language::vocabulary const& plain) {

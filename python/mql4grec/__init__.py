@@ -28,11 +28,11 @@ __version__: str = _core.version()
 
 Path = Union[str, "os.PathLike[str]"]
 Precision = Literal["fp32", "bf16", "int8"]
-Scores = Literal["raw", "renormalised", "calibrated"]
+Scores = Literal["raw", "renormalized", "calibrated"]
 
 _PRECISIONS = {"fp32": 0, "bf16": 1, "int8": 2}
 _MODALITIES = {"text": 1, "image": 2, **{f"modality{m}": 1 + m for m in range(2, 8)}}
-_SCORES = {"raw": 0, "renormalised": 1, "calibrated": 2}
+_SCORES = {"raw": 0, "renormalized": 1, "calibrated": 2}
 _SPLITS = {"test": 0, "valid": 1}
 _RECIPES = {"paper": 0, "fast": 1}
 
@@ -239,7 +239,7 @@ class Recommender:
         allow, deny: only these items, never these. any_of, all_of, none_of: names of sets: only items of at least one of
         them, of each, of none. quotas: by the name of a set, at most so many items of it. exclude_seen: no items of the
         history, all of which count here. The search itself heeds all rules, so that k items are found whenever k fit.
-        scores: those of the model (raw); log p among the items that are searched (renormalised); the probability that the item is the next one
+        scores: those of the model (raw); log p among the items that are searched (renormalized); the probability that the item is the next one
         (calibrated; of fused lists, for a model with a calibration.json, which `mql4grec evaluate --calibrate` writes; it
         holds for as many beams as it was fitted with and without rules, which nothing checks).
         modality: the list of text or image alone, instead of the fused one. deadline: seconds after which the search ends with the best

@@ -603,7 +603,7 @@ static void test_scores(char const* dataset, char const* model) {
   mql4grec_request request = {.size = sizeof request, .history = past, .history_length = 4, .k = items};
   mql4grec_answer answer = {.size = sizeof answer, .items = found, .scores = scores};
   request.list = MQL4GREC_TEXT;
-  request.scores = MQL4GREC_RENORMALISED;
+  request.scores = MQL4GREC_RENORMALIZED;
   CHECK_OK(mql4grec_recommend(shop, &request, &answer));
   for (int i = 0; i < items; ++i) sum += exp(scores[i]);
   CHECK(fabs(sum - 1) < 1e-3);

@@ -136,8 +136,8 @@ TEST_CASE(
   CHECK(vocab.options() == language::vocabulary_options{.modalities = {{"a", {4, 2}}, {"A", {1}}}, .prompts = 3});
   CHECK(vocab.token(language::modality::text, 0, code_t{3}) == token_t{3});
   CHECK(has(complaint_of([&] { return vocab.token(language::modality::text, 0, code_t{2}); }),
-            "the word <a_2> has no id"));
-  CHECK(has(complaint_of([&] { return vocab.prompt(1); }), "the word <*_1> has no id"));
+            "the token <a_2> has no id"));
+  CHECK(has(complaint_of([&] { return vocab.prompt(1); }), "the token <*_1> has no id"));
   CHECK(vocab.prompt(2) == token_t{7});
   CHECK(has(complaint_of([&] {
               return language::read_token_table(here.file(R"({"8": ["<a_0>", "<b_1>"]})"), vocab,
@@ -170,9 +170,9 @@ TEST_CASE("read_vocabulary: an unusable directory is refused with the reason") {
   };
   CHECK(has(complaint_of([] { return language::read_vocabulary(scratch().path()); }),
             "holds neither added_tokens.json nor"));
-  CHECK(has(error_message("{}"), "holds no code words"));
+  CHECK(has(error_message("{}"), "holds no tokens like"));
   CHECK(has(error_message(R"({"<a_0>": 5, "<a_1048576>": 6})"),
-            "the word <a_1048576>, expected a number less than 1048576"));
+            "the token <a_1048576>, expected a number less than 1048576"));
   CHECK(has(error_message(R"({"<a_0>": 5, "<a_1>": 5})"), "have the same id 5"));
   CHECK(has(error_message(R"({"<a_0>": 1})"), "have the same id 1"));
   CHECK(has(error_message(R"({"<a_0>": "5"})"), "token '<a_0>': expected an id"));

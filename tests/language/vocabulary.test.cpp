@@ -56,7 +56,7 @@ TEST_CASE("vocabulary: the text of a sequence is its tokens without separators")
 
 TEST_CASE("vocabulary: an unknown token is named in the error") {
   language::vocabulary const vocab;
-  CHECK(has(complaint_of([&] { return vocab.parse("<a_256>"); }), "'<a_256>' is not a word"));
+  CHECK(has(complaint_of([&] { return vocab.parse("<a_256>"); }), "'<a_256>' is not a token"));
   CHECK(has(complaint_of([&] { return vocab.token(language::modality::text, 4, code_t{0}); }), "level 4"));
   CHECK(has(complaint_of([&] { return vocab.token(language::modality::text, 0, code_t{256}); }), "code 256"));
   CHECK(has(complaint_of([&] { return vocab.token(language::modality{2}, 0, code_t{0}); }), "modality 2"));

@@ -375,7 +375,7 @@ TEST_CASE("evaluate: any number of ranks gives the lists and metrics of a single
             (void)evaluated({.ranks = communicator}, from, prefix);
           });
           return 0;
-        }) == "rank 1: the model's set of words and tasks is not the same as on rank 0");
+        }) == "rank 1: the model's vocabulary and tasks is not the same as on rank 0");
 }
 
 TEST_CASE("evaluate: the examples are the first users' lists, as ranked by brute force") {

@@ -134,7 +134,7 @@ TEST_CASE("model metadata: a damaged file is a file_error that begins with its p
   check_message(
       refusal(
           R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [1]}, {"prefix": "a", "codes": [1]}], "prompts": 0})"),
-      "share the word <a_0>");
+      "share the token <a_0>");
   check_message(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [99999999999]}], "prompts": 18})"),
                 "key 'codes': found 99999999999");
   check_message(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [2]}], "prompts": -1})"),

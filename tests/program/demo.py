@@ -14,7 +14,7 @@ def what_is_learnt_is_plain_to_see():
         check(result[name]["hit@10"] > times * popular["hit@10"], name, result[name], popular)
     check("times as often" in printed.stdout and "next interaction" in printed.stdout, printed.stdout)
     page = Path(result["report"]).read_text()
-    check(page.startswith("<!") and "What the words mean" in page and page.count("url(data:image/png;base64,") > 50, result["report"])
+    check(page.startswith("<!") and "What the tokens mean" in page and page.count("url(data:image/png;base64,") > 50, result["report"])
     check("&amp; " not in json.dumps(json.loads(Path("demo/Kitchen/Kitchen.item.json").read_text())), "entities in the titles")
 
 

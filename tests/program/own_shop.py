@@ -62,7 +62,7 @@ def every_command_of_the_guide_runs():
     titles = [item["title"] for item in items.values()]
     check(any("& cover no" in title for title in titles) and not any("<b>" in title for title in titles), titles[:3])
     page = Path("report.html").read_text()
-    check("What the words mean" in page and "url(data:image/png;base64," in page and "First words of the image language" in page, "the report lacks words or pictures")
+    check("What the tokens mean" in page and "url(data:image/png;base64," in page and "First tokens of image" in page, "the report lacks tokens or pictures")
     recommended = [line for line in done.stdout.splitlines() if line.strip()]
     check(len(recommended) >= 5, done.stdout)
 

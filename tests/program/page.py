@@ -211,7 +211,7 @@ def an_administrator_changes_the_catalog():
         page.find("#new-title")[0].send_keys("A kettle & more <b>")
         page.find("#words-text")[0].send_keys("<a_7><b_7><c_2>")
         page.press("Insert")
-        page.wait(lambda: "4 words" in page.status())
+        page.wait(lambda: "4 tokens" in page.status())
         page.find("#words-text")[0].send_keys("<d_4>")
         page.press("Insert")
         page.wait(lambda: page.status() == "10 items")

@@ -210,7 +210,7 @@ def rules_of_a_recommendation():
     found = [item.pop("probability") for item in calibrated["items"]]
     check(calibrated == raw and found == sorted(found, reverse=True) and all(0 <= p <= 1 for p in found), calibrated, raw)
     check("probability" in check_done(run(*command, "--scores", "calibrated")).stdout.splitlines()[0], "text")
-    check([item["score"] for item in recommend("--k", 5, "--scores", "renormalised")["items"]] != [item["score"] for item in raw["items"]], "renormalised")
+    check([item["score"] for item in recommend("--k", 5, "--scores", "renormalized")["items"]] != [item["score"] for item in raw["items"]], "renormalized")
     Path("Tiny/Tiny.sets.json").write_text(json.dumps({"sale": [ITEMS]}))
     check_one_line(run(*command, "--any-of", "sale"), 1, "Tiny.sets.json", str(ITEMS))
 

@@ -150,7 +150,8 @@ def rules():
         check(added["sets"] == ["new", "sale"] == service.ask("GET", f"/items/{item}")[1]["sets"], added)
         check(numbers(service.recommend(any_of=["new"])) == [item] and item in numbers(service.recommend(any_of=["sale"])), "an inserted item")
         check(service.ask("DELETE", "/items/2", None, admin)[0] == 200 and 2 not in numbers(service.recommend(any_of=["sale"])), "a removed one")
-        whole = service.recommend(any_of=["sale"], k=10, lists=True, scores="renormalised")
+        whole = service.recommend(any_of=["sale"], k=10, lists=True, scores="renormalized")
+        check(service.recommend(any_of=["sale"], scores="renormalised")["items"] == whole["items"], "an earlier spelling")
         for kind, ranked in whole["lists"].items():
             total = sum(math.exp(one["score"]) for one in ranked)
             check(abs(total - 1) < 1e-3, kind, "adds up to", total)
@@ -321,7 +322,7 @@ def changes():
     with serving(*options) as service:
         service.refuse(401, "POST", "/items", {"codes": WORDS})
         service.refuse(401, "DELETE", "/items/3")
-        for body, *names in (({}, "'codes'"), ({"codes": {}}, "'codes'"), ({"codes": {"sound": [1]}}, "sound"), ({"codes": {"text": [1, 2]}}, "4 words"),
+        for body, *names in (({}, "'codes'"), ({"codes": {}}, "'codes'"), ({"codes": {"sound": [1]}}, "sound"), ({"codes": {"text": [1, 2]}}, "4 tokens"),
                              ({"codes": {"text": ["<a_7>", "<a_7>", "<c_2>", "<d_4>"]}}, "'codes'.text[1]", "<a_7>"), ({"codes": {"text": [8, 0, 0, 0]}}, "8"),
                              ({"codes": {"text": [-1, 0, 0, 0]}}, "-1"), ({"codes": WORDS, "item": ITEMS}, "'item'", str(ITEMS)),
                              ({"codes": WORDS, "item": ""}, "empty"), ({"codes": WORDS, "item": "12"}, "'item'", "number"), ({"codes": WORDS, "title": 3}, "'title'"), ({"codes": WORDS, "titel": "x"}, "titel"),

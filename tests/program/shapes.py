@@ -32,7 +32,7 @@ def levels_of_any_number_and_a_suffix():
     done = check_done(run(*learn()))
     text, images = words_of("out")
     check(len(text) == 3 and max(text) <= 6 and len(images) == 3 and images[2] >= 3, text, images)  # three twins: a suffix up to 2
-    check("words:" in done.stderr and "3 levels" in done.stderr, done.stderr)
+    check("tokens:" in done.stderr and "3 levels" in done.stderr, done.stderr)
     recommend_once()
     check_done(run(*learn(resume=True)))
     check_done(run(*learn(out="again", init="out")))
@@ -49,7 +49,7 @@ def more_codes_than_the_paper_has():
 
 def the_paper_s_shape_keeps_the_paper_s_words():
     done = check_done(run(*learn()))
-    check(words_of("out") == [[256] * 4] * 2 and "words:" not in done.stderr, words_of("out"), done.stderr)
+    check(words_of("out") == [[256] * 4] * 2 and "tokens:" not in done.stderr, words_of("out"), done.stderr)
 
 
 def domains_of_a_run_share_their_words():

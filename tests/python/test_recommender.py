@@ -55,7 +55,7 @@ def test_rules(model, ring, tmp_path):
                         ({"quotas": {"even": -1}}, "a quota of -1"), ({"quotas": {"even": 1.5}}, "found 1.5 items of 'even'"),
                         ({"quotas": {"even": 2 ** 70}}, "quotas: expected"), ({"quotas": {"even\0": 1}}, "zero byte after 'even'"),
                         ({"all_of": ["low\0er"]}, "zero byte after 'low'"), ({"any_of": ["a\n" + 100 * "\u20ac"]}, "'a\\?" + 39 * "\u20ac" + "'"),
-                        ({"scores": "best"}, "expected raw, renormalised, calibrated"),
+                        ({"scores": "best"}, "expected raw, renormalized, calibrated"),
                         ({"scores": "calibrated"}, "no calibration")):
         with pytest.raises(mql4grec.InvalidArgument, match=text):
             best(**rules)
@@ -80,7 +80,7 @@ def test_kinds_of_scores(model, ring, tmp_path):
     raw, probabilities = (shop.recommend([4, 5, 6], k=5, scores=kind) for kind in ("raw", "calibrated"))
     assert raw.items.tolist() == probabilities.items.tolist()
     np.testing.assert_allclose(probabilities.scores, (raw.scores + 100) / 200, atol=1e-6)
-    text = shop.recommend([4, 5, 6], k=40, scores="renormalised", modality="text")
+    text = shop.recommend([4, 5, 6], k=40, scores="renormalized", modality="text")
     assert abs(np.exp(text.scores).sum() - 1) < 1e-3
     with pytest.raises(mql4grec.InvalidArgument, match="a modality's list"):
         shop.recommend([4], scores="calibrated", modality="image")

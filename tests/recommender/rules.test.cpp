@@ -259,14 +259,14 @@ TEST_CASE_TEMPLATE("recommend_batch: rules of several requests are those of each
   }
 }
 
-TEST_CASE_TEMPLATE("recommend: renormalised scores are the log of a distribution over the allowed items", B,
+TEST_CASE_TEMPLATE("recommend: renormalized scores are the log of a distribution over the allowed items", B,
                    MQL4GREC_TEST_BACKENDS) {
   auto const tested = service<B, double>({.beams = 100}, 1);
   auto const past = random_history(5, 1);
   std::vector<recommend_request> const requests = {
       {past, {.k = 100}},
-      {past, {.k = 100, .scores = score_kind::renormalised}},
-      {past, {.k = 100, .filter = {.all_of = {"left"}}, .scores = score_kind::renormalised}}};
+      {past, {.k = 100, .scores = score_kind::renormalized}},
+      {past, {.k = 100, .filter = {.all_of = {"left"}}, .scores = score_kind::renormalized}}};
   auto const answers = tested.recommend_batch(requests);
   auto const version = tested.catalog().version();
   CHECK(tested.recommend(past, {.k = 100}).items == answers[0].items);

@@ -170,7 +170,7 @@ TEST_CASE_TEMPLATE("golden search: without scoring </s> the scores are those of 
   });
 }
 
-TEST_CASE_TEMPLATE("golden search: scores normalized over allowed children equal the renormalised ones", B,
+TEST_CASE_TEMPLATE("golden search: scores normalized over allowed children equal the renormalized ones", B,
                    MQL4GREC_TEST_BACKENDS) {
   for_each_exhaustive_case([](json const& c) {
     auto options = options_of(c);

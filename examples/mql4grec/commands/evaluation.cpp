@@ -23,7 +23,7 @@ pipeline::evaluation evaluate_with_progress(compute const& compute, evaluation_i
   auto const config = seq2seq::read_t5_config(file);
   auto const words = inputs.metadata.vocab.size();
   expects_file(config.vocabulary >= words, file, "vocab_size is ", config.vocabulary, ", expected at least the ", words,
-               " words of the vocabulary");
+               " tokens of the vocabulary");
   auto started = std::chrono::steady_clock::now();
   auto options = inputs.options;
   options.progress = [&](index_t users, index_t all) {

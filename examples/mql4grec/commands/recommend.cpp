@@ -231,7 +231,7 @@ void warn_of_unknown(command_options const& options, tasks::dataset const& data,
 int recommend_command(command_options& options) {
   asked_items asked{.history = parse_history(options.history), .request = options.request};
   asked.request.quotas = parse_quotas(options.quotas);
-  if (options.scores == "renormalised") asked.request.scores = score_kind::renormalised;
+  if (options.scores == "renormalized") asked.request.scores = score_kind::renormalized;
   auto const compute = open_compute(options.common);
   check_json(options.common);
   asked.request.filter = read_filter(options);
@@ -299,8 +299,8 @@ void add_recommend(CLI::App& program, int& status) {
   command.add_flag("--exclude-seen", options->request.exclude_seen, "no items of the history");
   command
       .add_option("--scores", options->scores,
-                  "raw, renormalised (log p among the items that are searched), or calibrated (also probabilities)")
-      ->check(CLI::IsMember({"raw", "renormalised", "calibrated"}))
+                  "raw, renormalized (log p among the items that are searched), or calibrated (also probabilities)")
+      ->check(CLI::IsMember({"raw", "renormalized", "calibrated"}))
       ->capture_default_str();
   add_common_options(command, options->common);
   command.callback([options, &status] { status = recommend_command(*options); });

@@ -90,9 +90,9 @@ std::vector<std::string> domains_for_run(training_request const& request, pipeli
   }
 }
 
-/// "words: <a…> 3 levels of 6, 6, 6 codes, <A…> 4 levels of 256, 256, 256, 256 codes"
+/// "tokens: <a…> 3 levels of 6, 6, 6 codes, <A…> 4 levels of 256, 256, 256, 256 codes"
 std::string shape_of(language::vocabulary const& vocab) {
-  std::string text = "words:";
+  std::string text = "tokens:";
   for (index_t m = 0; m < vocab.modalities(); ++m) {
     auto const kind = language::modality(m);
     text += std::string(m > 0 ? ", " : " ") + "<" + vocab.options().modalities[static_cast<std::size_t>(m)].prefix +
@@ -220,7 +220,7 @@ void add_training_options(CLI::App& command, training_request& request) {
   command
       .add_option(
           "--modality-dropout", request.run.modality_dropout,
-          "probability that an item of a history is written in its other language; above 0 the model reads items "
+          "probability that an item of a history is written in its other modality; above 0 the model reads items "
           "that lack a modality in the one that they have")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();

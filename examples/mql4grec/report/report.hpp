@@ -13,7 +13,7 @@
 
 namespace mql4grec::program {
 
-/// An item: its title, and its words in every language.
+/// An item: its title, and its tokens in every modality.
 struct shown_item {
   item_id item = {};
   std::string title;
@@ -41,12 +41,12 @@ struct shown_example {
   list const& ensemble() const { return lists.back(); }
 };
 
-/// The meaning of a language's first words: the items that begin with each.
+/// The meaning of a modality's first tokens: the items that begin with each.
 struct shown_language {
   struct word {
     std::string text;  ///< <a_1>
     index_t items = 0;
-    std::vector<shown_item> some;  ///< those that share more words are neighbours
+    std::vector<shown_item> some;  ///< those that share more tokens are neighbors
   };
   std::string modality;
   index_t words_in_use = 0;
@@ -111,7 +111,7 @@ struct evaluation_report_inputs {
 };
 report_page evaluation_report(evaluation_report_inputs inputs);
 
-/// The words of each modality of a dataset, most used first.
+/// The first tokens of each modality of a dataset, most used first.
 std::vector<shown_language> languages_of(tasks::dataset const& data, language::vocabulary const& vocab);
 
 /// The first `count` users that were evaluated.

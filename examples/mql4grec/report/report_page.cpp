@@ -238,7 +238,7 @@ std::string translation_section(shown_translation const& t) {
 
 // ---- items ----------------------------------------------------------------------------------------------------------
 
-/// An item as a small card: picture, title, words.
+/// An item as a small card: picture, title, tokens.
 std::string item_card(shown_item const& item, picture_sheet& pictures) {
   std::string words;
   for (auto const& text : item.words)
@@ -262,14 +262,14 @@ std::string language_section(std::vector<shown_language> const& languages, pictu
                                                     (word.items == 1 ? " item" : " items")) +
                                       item_cards(word.some, pictures)) +
                "\n";
-    content += element("h3", "First words of the " + escaped(language.modality) + " language, " +
-                                 grouped(language.words_in_use) + " in use") +
+    content += element("h3", "First tokens of " + escaped(language.modality) + ", " + grouped(language.words_in_use) +
+                                 " in use") +
                element("div", words, "class=\"words\"");
   }
   if (content.empty()) return "";
   return section(
-      "What the words mean",
-      element("p", "Items that share a first word, the most used words first. Neighbours share further words.",
+      "What the tokens mean",
+      element("p", "Items that share a first token, the most used tokens first. Neighbors share further tokens.",
               "class=\"history\"") +
           content);
 }
@@ -309,7 +309,7 @@ std::string example_section(std::vector<shown_example> const& examples, picture_
   for (auto const& example : examples) cards += example_card(example, pictures) + "\n";
   auto const note = element(
       "p",
-      "The first users of the evaluation, not chosen: their last items, and the lists of each language and of "
+      "The first users of the evaluation, not chosen: their last items, and the lists of each modality and of "
       "both. Scores are mean log-probabilities a token, plus 1 in the ensemble for an item that text and images "
       "both propose.",
       "class=\"history\"");

@@ -21,7 +21,7 @@ http_response failure(unsigned status, std::string const& why,
 /// {"item": …, "title": …, "picture": …}, without what the item lacks.
 json shown_item(served_catalog const& catalog, item_id item);
 json shown_items(served_catalog const& catalog, std::span<item_id const> items);
-/// An item with its number and its words.
+/// An item with its number and its tokens.
 json shown_item_with_words(served_catalog const& catalog, item_id item);
 
 /// The answer to a request, with what the request asked for.

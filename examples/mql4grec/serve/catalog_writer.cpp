@@ -21,11 +21,11 @@ class no_such_item : public error {
 
 }  // namespace
 
-/// A change whose item has its number and its words.
+/// A change whose item has its number and its tokens.
 struct catalog_writer::prepared {
   catalog_request const* request;
   search::catalog_change change;
-  std::optional<added_item> about = std::nullopt;  // what is stored besides the words; none: the item is removed
+  std::optional<added_item> about = std::nullopt;  // what is stored besides the tokens; none: the item is removed
 
   http_response failure_of() const {
     return failure(500, about ? "the item was not stored" : "the item was not removed");
@@ -90,7 +90,7 @@ class catalog_writer::batch {
   std::vector<pipeline::item_placer> const& placers_;
   search::catalog_version version_;                    // before the batch
   std::int32_t next_;                                  // the number of the next new item
-  std::vector<std::set<std::vector<token_t>>> taken_;  // by modality: the words of the batch
+  std::vector<std::set<std::vector<token_t>>> taken_;  // by modality: the token sequences of the batch
   std::set<item_id> items_;
   std::set<std::string> new_ids_;
   std::vector<prepared> all_;
@@ -164,7 +164,7 @@ void catalog_writer::store(std::span<prepared const> all) {
       if (each.about) abouts.emplace_back(each.change.item, *each.about);
       changes.push_back(each.change);
     }
-    // In this order: a raw id without words is nothing yet, but words without a raw id are an item that nobody can
+    // In this order: a raw id without tokens is nothing yet, but tokens without a raw id are an item that nobody can
     // name.
     catalog.added()->set(abouts);
     catalog.live().apply(changes);

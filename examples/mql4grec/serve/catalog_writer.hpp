@@ -36,7 +36,7 @@ class catalog_writer {
   /// Receives the reason of a change that was answered with 500.
   using report_fault = std::function<void(std::exception const&)>;
 
-  /// `placers` give inserted items their words; they must outlive the writer, which alone uses them.
+  /// `placers` give inserted items their tokens; they must outlive the writer, which alone uses them.
   catalog_writer(std::vector<pipeline::item_placer> const& placers, report_fault report);
   catalog_writer(catalog_writer const&) = delete;
   catalog_writer& operator=(catalog_writer const&) = delete;

@@ -72,26 +72,26 @@ std::vector<search::item_quota> quotas_of(request_body& body, served_catalog con
 /// The tokens of {"text": ["<a_1>", …] or [1, …], …}, by modality.
 std::vector<std::vector<token_t>> sequences_of(json const& codes, language::vocabulary const& vocab) {
   if (!codes.is_object() || codes.empty())
-    raise<bad_request>("'codes': found ", request_body::shown(codes), ", expected a list of words by modality");
+    raise<bad_request>("'codes': found ", request_body::shown(codes), ", expected a list of tokens by modality");
   std::vector<std::vector<token_t>> out(to_size(vocab.modalities()));
-  for (auto const& [name, words] : codes.items()) {
+  for (auto const& [name, tokens] : codes.items()) {
     index_t m = 0;
     while (m < vocab.modalities() && language::name_of(language::modality(m)) != name) ++m;
     if (m == vocab.modalities()) raise<bad_request>("'codes': there is no modality ", request_body::shown(name));
     auto const place = "'codes'." + name;
     auto const kind = language::modality(m);
     auto const levels = vocab.has(kind) ? vocab.levels(kind) : 0;
-    if (!words.is_array() || std::ssize(words) != levels)
-      raise<bad_request>(place, ": found ", request_body::shown(words), ", expected a list of ", levels, " words");
+    if (!tokens.is_array() || std::ssize(tokens) != levels)
+      raise<bad_request>(place, ": found ", request_body::shown(tokens), ", expected a list of ", levels, " tokens");
     for (index_t level = 0; level < levels; ++level) {
-      auto const& word = words[to_size(level)];
+      auto const& word = tokens[to_size(level)];
       std::optional<token_t> token;
       if (word.is_string()) token = vocab.find(word.get<std::string>());
       if (word.is_number_unsigned() && word.get<std::uint64_t>() < static_cast<std::uint64_t>(vocab.codes(kind, level)))
         token = vocab.token(kind, level, code_t(word.get<std::int32_t>()));
       auto const where = token ? vocab.place(*token) : std::nullopt;
       if (!where || where->kind != kind || where->level != level)
-        raise<bad_request>(place, "[", level, "]: ", request_body::shown(word), " is not a word of this level");
+        raise<bad_request>(place, "[", level, "]: ", request_body::shown(word), " is not a token of this level");
       out[to_size(m)].push_back(*token);
     }
   }
@@ -121,10 +121,10 @@ std::vector<std::vector<float>> features_of(request_body& body, std::span<pipeli
 
 bool is_number(std::string_view text) { return !text.empty() && text.find_first_not_of("0123456789") == text.npos; }
 
-/// Throws for words or features of a modality in which no item of the dataset has words.
+/// Throws for tokens or features of a modality in which no item of the dataset has tokens.
 void check_modality(language::modality kind, served_catalog const& catalog) {
   if (catalog.data().tokens[to_size(kind)].present().empty())
-    raise<bad_request>("'", language::name_of(kind), "': the dataset has no words of this modality");
+    raise<bad_request>("'", language::name_of(kind), "': the dataset has no tokens of this modality");
 }
 
 /// Throws for an id that names no known item and can't become a new one.
@@ -152,13 +152,13 @@ recommend_body read_recommend(std::string const& text, served_catalog const& cat
   options.quotas = quotas_of(body, catalog, limits);
   options.exclude_seen = body.boolean("exclude_seen", false);
   auto const& scores = body.find("scores");
-  if (scores == "renormalised")
-    options.scores = score_kind::renormalised;
+  if (scores == "renormalized" || scores == "renormalised")
+    options.scores = score_kind::renormalized;
   else if (scores == "calibrated")
     out.calibrated = true;
   else if (!scores.is_null() && scores != "raw")
     raise<bad_request>("'scores': found ", request_body::shown(scores),
-                       R"(, expected "raw", "renormalised" or "calibrated")");
+                       R"(, expected "raw", "renormalized" or "calibrated")");
   if (!body.find("deadline_ms").is_null())
     options.deadline = std::chrono::duration_cast<std::chrono::nanoseconds>(
         std::chrono::duration<double, std::milli>(body.number("deadline_ms", 0, 600'000, 0)));

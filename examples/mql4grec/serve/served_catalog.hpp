@@ -1,5 +1,5 @@
 #pragma once
-// What a service knows of its items besides the model: numbers and raw ids, titles, words, pictures.
+// What a service knows of its items besides the model: numbers and raw ids, titles, tokens, pictures.
 #include <algorithm>
 #include <filesystem>
 #include <memory>
@@ -89,7 +89,7 @@ class served_catalog {
   json id_of(item_id item) const;
   /// Empty if the item has none.
   std::string title_of(item_id item) const;
-  /// The words of an item by modality: {"text": ["<a_1>", …], "image": […]}; null for a modality that it lacks.
+  /// The tokens of an item by modality: {"text": ["<a_1>", …], "image": […]}; null for a modality that it lacks.
   json words_of(item_id item) const;
   /// The names of an item's sets. May wait for a disk.
   std::vector<std::string> sets_of(item_id item) const { return live_->sets_of(item); }

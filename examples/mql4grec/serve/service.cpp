@@ -117,7 +117,7 @@ std::shared_ptr<service::loaded const> service::current() const {
   return current_;
 }
 
-/// Throws unless a model and a dataset have the words of those that are served: changes of the catalog are words.
+/// Throws unless a model and a dataset have the tokens of those that are served: changes of the catalog are tokens.
 void service::check_same_words(loaded const& now, loaded const& next) {
   auto const& live = now.catalog.live();
   auto const advice = "; start the service again to serve it, with another --state directory";

@@ -32,7 +32,7 @@ struct service_options {
   std::string admin_token = {};      ///< for end points that change something; empty: there are none
   std::filesystem::path state = {};  ///< a directory that keeps changes of catalogs; empty: they are lost at the end
   bool follow = false;  ///< whether another process writes that directory, whose changes are made here, too
-  std::vector<std::filesystem::path> translators = {};  ///< directories; they give inserted items their words
+  std::vector<std::filesystem::path> translators = {};  ///< directories; they give inserted items their tokens
   bool show_users = false;                              ///< whether the histories of the dataset's users can be read
 };
 

@@ -67,7 +67,7 @@ MQL4GREC_DEFINITION vocabulary_options options_from(word_ids const& ids) {
     auto const parts = split_word(word);
     if (!parts || parts->prefix == "extra_id") continue;
     constexpr index_t most = index_t{1} << 20;  // limits the memory that a damaged file can request
-    expects(parts->number < most, "the word ", core::detail::printable(word), ", expected a number less than ", most);
+    expects(parts->number < most, "the token ", core::detail::printable(word), ", expected a number less than ", most);
     auto& count = parts->prefix == "*" ? found.prompts : codes[parts->prefix];
     count = std::max(count, parts->number + 1);
     auto& first = first_id.emplace(parts->prefix, id).first->second;
@@ -113,7 +113,7 @@ MQL4GREC_DEFINITION vocabulary read_vocabulary(std::filesystem::path const& dire
   }
   try {
     auto const options = detail::options_from(ids);
-    expects(!options.modalities.empty(), "holds no code words like <a_0>");
+    expects(!options.modalities.empty(), "holds no tokens like <a_0>");
     return vocabulary(options, ids);
   } catch (error const& e) {
     raise<file_error>(path.string(), ": ", e.what());

@@ -115,7 +115,7 @@ class vocabulary {
     auto const k = codes(kind, level);
     expects(index(code) >= 0 && index(code) < k, "code ", index(code), " of a level with ", k, " codes");
     auto const found = token_ids_[to_size(kind)][to_size(level)][to_size(code)];
-    expects(found != missing, "the word ", word(kind, level, code), " has no id");
+    expects(found != missing, "the token ", word(kind, level, code), " has no id");
     return found;
   }
   /// The text of a code, whether or not it has an id: "<a_12>".
@@ -126,7 +126,7 @@ class vocabulary {
   token_t prompt(index_t i) const {
     expects(i >= 0 && i < prompts(), "prompt ", i, ", <*_", i, ">, of a vocabulary with ", prompts(), " prompts");
     auto const found = prompts_[to_size(i)];
-    expects(found != missing, "the word <*_", i, "> has no id");
+    expects(found != missing, "the token <*_", i, "> has no id");
     return found;
   }
 
@@ -144,7 +144,7 @@ class vocabulary {
   /// The text of a token. Throws error when has_text() is false.
   std::string const& text(token_t token) const {
     expects(index(token) >= 0 && index(token) < size(), "token ", index(token), " of a vocabulary of ", size());
-    expects(has_text(token), "token ", index(token), " has no word in this vocabulary");
+    expects(has_text(token), "token ", index(token), " has no text in this vocabulary");
     return texts_[to_size(token)];
   }
   /// The text of a sequence without separators: "<a_1><b_2><c_3><d_4>". Throws error when has_text() is false for a
@@ -163,7 +163,7 @@ class vocabulary {
   /// The token with the given text. Throws error when there is none.
   token_t parse(std::string_view text) const {
     auto const found = find(text);
-    expects(found.has_value(), "'", text, "' is not a word of the vocabulary");
+    expects(found.has_value(), "'", text, "' is not a token of the vocabulary");
     return *found;
   }
 
@@ -225,14 +225,14 @@ class vocabulary {
     return id ? add(word, *id, place) : missing;
   }
   token_t add(std::string const& word, token_t id, std::optional<token_place> place) {
-    expects(index(id) >= 0, "the word ", word, " has the negative id ", index(id));
+    expects(index(id) >= 0, "the token ", word, " has the negative id ", index(id));
     auto const at = to_size(id);
     if (at >= texts_.size()) {
       texts_.resize(at + 1);
       places_.resize(at + 1);
     }
-    expects(texts_[at].empty(), "the words ", texts_[at], " and ", word, " have the same id ", index(id));
-    expects(ids_.emplace(word, id).second, "two modalities share the word ", word);
+    expects(texts_[at].empty(), "the tokens ", texts_[at], " and ", word, " have the same id ", index(id));
+    expects(ids_.emplace(word, id).second, "two modalities share the token ", word);
     texts_[at] = word;
     places_[at] = place;
     return id;

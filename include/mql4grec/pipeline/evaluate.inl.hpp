@@ -65,7 +65,7 @@ MQL4GREC_DEFINITION void write_query(evaluated_data const& from, language::modal
       {.tables = from.history_tokens, .vocab = from.model.vocab}, queries);
 }
 
-/// A checksum of the model's words, and of its tasks by what they ask of the first user.
+/// A checksum of the model's vocabulary, and of its tasks by what they ask of the first user.
 MQL4GREC_DEFINITION std::uint64_t checksum_of_tasks(evaluated_data const& from) {
   std::string words;
   auto const& vocab = from.model.vocab;
@@ -90,7 +90,7 @@ MQL4GREC_DEFINITION void check_ranks(evaluated_data const& from, train::run_rank
   ranks.expect_equal("the model", parameters);
   ranks.expect_equal("the dataset " + from.data.name, checksum_of(from.data));
   ranks.expect_equal("the set of options", checksum(std::as_bytes(std::span(text))));
-  ranks.expect_equal("the model's set of words and tasks", checksum_of_tasks(from));
+  ranks.expect_equal("the model's vocabulary and tasks", checksum_of_tasks(from));
 }
 
 /// The result of query `q` in the released code's format; the target must have a sequence.

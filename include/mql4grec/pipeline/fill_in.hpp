@@ -23,7 +23,7 @@ namespace mql4grec::pipeline {
 struct fill_in_options {
   std::optional<search::item_list> items = {};  ///< only these items are filled in; without a list, all
   search::beam_options search = {.beams = 5};   ///< options of the search; the best sequence counts
-  std::function<void(index_t)> progress = {};   ///< receives the number of items done in one language
+  std::function<void(index_t)> progress = {};   ///< receives the number of items done in one modality
   train::host_communicator ranks = {};          ///< share the items out; all call with the same arguments
 };
 
@@ -62,7 +62,7 @@ inline language::token_table united(language::token_table const& one, language::
 
 /// The tokens of all items, and generated ones for those that lack a modality and have another: `tokens` has one table
 /// per modality. An item keeps the tokens that it has. For each alignment task of the model, the best sequence of the
-/// other language among those in `tokens` is taken. Throws error if the model has learnt no alignment task, and for
+/// other modality among those in `tokens` is taken. Throws error if the model has learnt no alignment task, and for
 /// invalid options of the search.
 template <class B, class T>
 [[nodiscard]] std::vector<language::token_table> fill_in_language(B& backend, seq2seq::frozen_t5<B, T> const& model,

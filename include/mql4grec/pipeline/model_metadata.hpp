@@ -30,7 +30,7 @@ struct model_metadata {
   /// allows.
   std::optional<double> until = {};
   /// The probability of the training, see tasks::next_item. If it is more than 0, the model reads histories in mixed
-  /// languages.
+  /// modalities.
   double modality_dropout = 0;
   /// Names of datasets with a token of their own, which begins every encoder input of the dataset, in training and in
   /// queries: that of domain i is <*_{18 + i}>, after the paper's prompts. Empty: no dataset has one.

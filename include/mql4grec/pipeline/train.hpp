@@ -32,7 +32,7 @@ namespace mql4grec::pipeline {
 struct run_options {
   std::filesystem::path out;  ///< directory of the run
   std::string tasks = "all";  ///< name of the mixture of tasks; see mixture_named
-  /// Probability that an item of a history is written in another language, so that the model can read items that lack
+  /// Probability that an item of a history is written in another modality, so that the model can read items that lack
   /// a modality; see tasks::next_item.
   double modality_dropout = 0;
   seq2seq::training_options training = {};  ///< options of the training

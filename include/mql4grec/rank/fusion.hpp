@@ -30,7 +30,7 @@ struct average_plus_one {
   bool operator==(average_plus_one const&) const = default;
 };
 
-/// Fusion of probabilities. In each list, p(item) = exp(sharpness · s), renormalised over the items of the list. The
+/// Fusion of probabilities. In each list, p(item) = exp(sharpness · s), renormalized over the items of the list. The
 /// score of an item is the logarithm of its mean p over all lists, with p = 0 in lists that don't contain it. So a list
 /// with a peaked distribution has more weight than one with a flat distribution.
 ///

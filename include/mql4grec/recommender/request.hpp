@@ -19,7 +19,7 @@ enum class score_kind {
   raw,  ///< those of recommender_options::search; calibrations are fitted to them
   /// log p over the children in the trie, summed over the codes: in each modality the probabilities of all items that
   /// the filter allows add up to 1. (normalization::children, with a length penalty of 0.)
-  renormalised
+  renormalized
 };
 
 /// Options of one request.

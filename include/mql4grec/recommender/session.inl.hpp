@@ -60,7 +60,7 @@ search::beam_options recommender_session<B, T>::search_options(state const& from
   expects(k >= 0 && k <= search::max_beams, "recommend: k is ", k, ", expected 0 to ", search::max_beams);
   auto options = from.options.search;
   options.beams = std::max(options.beams, std::min(k, version.most_sequences()));
-  if (scores == score_kind::renormalised) {
+  if (scores == score_kind::renormalized) {
     options.normalize = search::normalization::children;
     options.length_penalty = 0;
   }
