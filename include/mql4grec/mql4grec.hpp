@@ -2,7 +2,7 @@
 /// Everything for host compilers but the built-in catalog, catalog/synthetic.hpp. Files are read with nlohmann/json;
 /// without it the rest works on values constructed in memory.
 ///
-/// Namespaces follow folders: `mql4grec::quantize` is in quantize/. The names from which a program starts are also
+/// Namespaces follow folders: `mql4grec::quantize` is in quantize/. The public entry points are also
 /// available in `mql4grec` itself; they are listed at the end of this header. `core` and `backend/contract` are inline
 /// namespaces: `mql4grec::view` is `mql4grec::core::view`.
 #include "mql4grec/backend/cpu/cpu.hpp"

@@ -202,7 +202,7 @@ TEST_CASE("train_quantizer: any number of ranks writes the same files, and goes 
         }).ends_with("belongs to a run with gradient_shards = 4, but this one has 8"));
 }
 
-TEST_CASE("translate_catalog, learn_residual_kmeans: any number of ranks gives the same codes, certified together") {
+TEST_CASE("translate_catalog, learn_residual_kmeans: any number of ranks gives the same codes, checked together") {
   temporary_directory const root;
   growing_catalog catalog;
   embed::matrix_features const features(view_of(catalog.all));
