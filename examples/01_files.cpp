@@ -1,5 +1,5 @@
 // From files to recommendations, as the program's commands do it: writes a dataset directory, trains a model, loads
-// both into a recommender, and requests recommendations with allow and deny lists.
+// both into a recommender, and requests recommendations with rules.
 #include <cstdio>
 #include <cstdlib>
 #include <mql4grec/catalog/synthetic.hpp>

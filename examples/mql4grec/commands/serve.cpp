@@ -96,8 +96,7 @@ void add_serve(CLI::App& program, int& status) {
   command.add_option("--state", service.state,
                      "directory that keeps inserted and removed items; without it they are lost at the end");
   command
-      .add_flag("--follow", service.follow,
-                "another process writes --state: make its changes here, too, and none of one's own")
+      .add_flag("--follow", service.follow, "follow the changes that another process writes to --state, and make none")
       ->needs("--state");
   command
       .add_option("--translators", service.translators,
