@@ -1,0 +1,35 @@
+"""scripts/paper with a program that does nothing: results of one folder have the same settings. paper.py SCRIPT"""
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+SCRIPT = sys.argv[1]
+PROGRAM = """#!/usr/bin/env python3
+import json, pathlib, sys
+words = [word for word in sys.argv[2:] if word != "--resume"]
+value = dict(zip(words[::2], words[1::2]))
+metrics = {f"{name}@{k}": 0.5 for name in ("hit", "ndcg") for k in (1, 5, 10)}
+result = {kind: metrics for kind in ("text", "image", "ensemble")} if sys.argv[1] == "evaluate" else {"best_epoch": 1, "seconds": 2.0}
+pathlib.Path(value["--json"]).write_text(json.dumps(result))
+"""
+
+
+def paper(folder, *arguments):
+    return subprocess.run([SCRIPT, "--data", "data", "--out", str(folder / "out"), "--seeds", "42", *arguments], capture_output=True, text=True,
+                          env={**os.environ, "PROGRAM": str(folder / "program")})
+
+
+with tempfile.TemporaryDirectory() as name:
+    folder = Path(name)
+    (folder / "program").write_text(PROGRAM)
+    (folder / "program").chmod(0o755)
+    first = paper(folder, "--epochs", "3")
+    assert first.returncode == 0 and "from random parameters, seed 42 | 0.5000" in first.stdout, (first.stdout, first.stderr)
+    again = paper(folder, "--epochs", "3", "--backend", "cpu")
+    assert again.returncode == 0 and again.stdout == first.stdout, (again.stdout, again.stderr)
+    for option, other in (("--epochs", "4"), ("--target", "Arts"), ("--source", "Arts"), ("--tasks", "all"), ("--pretrain-epochs", "1"), ("--users", "9"),
+                          ("--precision", "fp32")):
+        refused = paper(folder, "--epochs", "3", option, other)
+        assert refused.returncode == 2 and option[2:] in refused.stderr and refused.stderr.count("\n") == 1, (option, refused.stderr)
