@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _core
 from ._core import Progress
 from ._errors import Error, FileError, InvalidArgument, TrainingError
+from ._paths import path_text
 from .data import Dataset, quantize, write_dataset
 
 __all__ = ["Candidates", "Dataset", "Error", "Evaluation", "Explanation", "FileError", "InvalidArgument", "Metrics", "Progress", "Ranking", "Recommender",
@@ -148,7 +149,7 @@ class Translator:
     @classmethod
     def load(cls, directory: Path) -> Translator:
         """Loads what quantize(out=…), write_dataset(translators=…) or `mql4grec translate` has written."""
-        return cls(_core.Translator(os.fspath(directory)))
+        return cls(_core.Translator(path_text(directory)))
 
 
 class Recommender:
@@ -167,8 +168,8 @@ class Recommender:
         one, changes are lost with the object. sets: items by the name of a set, besides the dataset's own sets: "brand:…" and
         "category:…" of its descriptions, and those of `Name.sets.json`. With a log, give the same ones at every start.
         """
-        return cls(_core.Recommender(os.fspath(model), os.fspath(dataset), _choice(precision, _PRECISIONS, "precision"), beams,
-                                     None if catalog_log is None else os.fspath(catalog_log),
+        return cls(_core.Recommender(path_text(model), path_text(dataset), _choice(precision, _PRECISIONS, "precision"), beams,
+                                     None if catalog_log is None else path_text(catalog_log),
                                      [(name, _items(items, f"sets[{name!r}]")) for name, items in (sets or {}).items()]))
 
     @property
@@ -307,10 +308,15 @@ class Recommender:
         """Ranks the catalog for the users of the dataset and measures the places of their held-out items.
 
         split: each user's last item (test) or the one before it (valid). at: the k of HR@k and NDCG@k. users: only the
-        first so many. progress: called with the users done and all users.
+        first so many, at least 1. progress: called with the users done and all users.
         """
+        cutoffs = np.asarray(at)
+        if cutoffs.ndim != 1 or (cutoffs.size > 0 and cutoffs.dtype.kind not in "iu"):
+            raise InvalidArgument(f"at is {at!r}, expected a list of whole numbers")
+        if users is not None and users < 1:
+            raise InvalidArgument(f"users is {users}, expected at least 1")
         hit, ndcg, item_hit, item_ndcg, count, seconds = self._core.evaluate(
-            np.ascontiguousarray(at, np.int64), _choice(split, _SPLITS, "split"), users or 0, threads, progress)
+            np.ascontiguousarray(cutoffs, np.int64), _choice(split, _SPLITS, "split"), users or 0, threads, progress)
 
         def by_list(hits: NDArray[np.float64], gains: NDArray[np.float64]) -> dict[str, Metrics]:
             names = ["fused", "text", "image", *(f"modality{m}" for m in range(2, len(hits)))]
@@ -335,8 +341,8 @@ class Trainer:
                  model_width: int | None = None, heads: int | None = None, head_width: int | None = None, inner_width: int | None = None,
                  layers: int | None = None, threads: int = 0, precision: Precision = "fp32") -> None:
         options = _core.TrainOptions(_choice(recipe, _RECIPES, "recipe"))
-        options.dataset, options.out = os.fspath(dataset), os.fspath(out)
-        options.init = "" if init is None else os.fspath(init)
+        options.dataset, options.out = path_text(dataset), path_text(out)
+        options.init = "" if init is None else path_text(init)
         options.tasks, options.threads, options.precision = tasks, threads, _choice(precision, _PRECISIONS, "precision")
         if optimizer is not None:
             options.muon = _choice(optimizer, {"adamw": 0, "muon": 1}, "optimizer")

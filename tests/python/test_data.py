@@ -1,5 +1,6 @@
 """write_dataset and quantize."""
 import json
+import math
 
 import numpy as np
 import pytest
@@ -60,8 +61,34 @@ def test_quantize(features):
     ({"codes": {"text": [[0], [1]]}, "titles": ["one"]}, "1 titles for 2 items"),
     ({"codes": {"text": [[0], [1]]}, "items": ["a", "a"]}, "occurs twice"),
     ({"codes": {"text": [[0], [1]]}, "items": ["a", "z"]}, "item 'b'"),
-    ({"features": {"text": np.zeros(3)}}, "dimensions"),
+    ({"features": {"text": np.zeros(3)}}, "each of 2 items"),
+    ({"features": {"text": np.eye(2), "image": np.eye(3)}, "translators": "/nowhere"}, "image: .*each of 2 items"),  # before the first is quantized
+    ({"features": {"text": np.eye(2)}, "titles": ["one"], "translators": "/nowhere"}, "1 titles for 2 items"),
 ])
 def test_errors(tmp_path, options, text):
     with pytest.raises(mql4grec.InvalidArgument, match=text):
         mql4grec.write_dataset(tmp_path / "Wrong", {"user": [1, 1], "item": ["a", "b"], "time": [1, 2]}, **options)
+
+
+@pytest.mark.parametrize("times", [[1.0, math.nan], [math.inf, 1], np.array(["NaT", "2026-01-01"], "datetime64[s]")])
+def test_a_time_is_finite(tmp_path, times):
+    with pytest.raises(mql4grec.InvalidArgument, match="the time in row [01] is (nan|inf|NaT)"):
+        mql4grec.write_dataset(tmp_path / "Wrong", {"user": [1, 1], "item": ["a", "b"], "time": times}, codes={"text": [[0], [1]]})
+    assert not (tmp_path / "Wrong").exists()
+
+
+def test_files_of_other_item_numbers_are_refused(tmp_path):
+    path, codes = tmp_path / "Shop", [[0], [1]]
+    write = lambda items, **more: mql4grec.write_dataset(path, {"user": [1, 1], "item": items}, time=None, **(more or {"codes": {"text": codes}}))
+    write(["a", "b"])
+    for name, content in (("emb-text.npy", ""), ("sets.json", '{"sale": ["a", 1]}'), ("index_vitemb.json", "{}"), ("catalog.packed", "")):
+        (path / f"Shop.{name}").write_text(content)
+        with pytest.raises(mql4grec.FileError, match=f"Shop.{name}: is about items by number"):
+            write(["a", "z"])
+        assert "b\t1" in (path / "Shop.item2id").read_text()
+        write(["a", "b"])  # the same numbers
+        (path / f"Shop.{name}").unlink(missing_ok=True)
+    (path / "Shop.sets.json").write_text('{"sale": ["a"]}')  # raw ids
+    (path / "Shop.inter.packed").touch()
+    write(["a", "z"])
+    assert "z\t1" in (path / "Shop.item2id").read_text() and not (path / "Shop.inter.packed").exists()

@@ -206,6 +206,10 @@ def test_evaluate(shop):
     (lambda shop: shop.history(60), mql4grec.InvalidArgument, "user 60"),
     (lambda shop: shop.evaluate(split="all"), mql4grec.InvalidArgument, "expected test, valid"),
     (lambda shop: shop.evaluate(at=[0]), mql4grec.InvalidArgument, "metrics at 0"),
+    (lambda shop: shop.evaluate(at=(1.5,)), mql4grec.InvalidArgument, "whole numbers"),
+    (lambda shop: shop.evaluate(users=0), mql4grec.InvalidArgument, "users is 0"),
+    (lambda shop: mql4grec.Translator.load("/" + 300 * "x"), mql4grec.FileError, "name too long"),
+    (lambda shop: mql4grec.Translator.load("/nowhere\0"), mql4grec.InvalidArgument, "zero byte"),
 ])
 def test_errors_are_one_line(shop, call, error, text):
     with pytest.raises(error) as raised:
