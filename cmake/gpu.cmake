@@ -12,14 +12,14 @@ find_package(CUDAToolkit 12 ${_required})
 find_package(CCCL 2.2 ${_required})
 find_package(OpenMP ${_required} COMPONENTS CXX)
 
-if(CCCL_FOUND AND OpenMP_CXX_FOUND)
+if(CCCL_FOUND AND OpenMP_CXX_FOUND AND NOT TARGET mql4grec_thrust)
   add_library(mql4grec_thrust INTERFACE)
   add_library(mql4grec::thrust ALIAS mql4grec_thrust)
   target_link_libraries(mql4grec_thrust INTERFACE mql4grec::mql4grec CCCL::headers OpenMP::OpenMP_CXX)
   target_compile_definitions(mql4grec_thrust INTERFACE MQL4GREC_HAS_THRUST=1)
 endif()
 
-if(TARGET mql4grec_thrust AND CUDAToolkit_FOUND)
+if(TARGET mql4grec_thrust AND CUDAToolkit_FOUND AND NOT TARGET mql4grec_gpu)
   # CMake 3.25 doesn't know C++20 for nvcc. Eigen has CUDA code of its own, which nobody here asks for.
   add_library(mql4grec_cuda_language INTERFACE)
   target_link_libraries(mql4grec_cuda_language INTERFACE mql4grec_thrust)
