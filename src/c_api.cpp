@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstring>
+#include <filesystem>
 #include <limits>
 #include <mutex>
 #include <new>
@@ -100,6 +101,8 @@ mql4grec_status guarded(Work const& work) noexcept {
     work();
     return MQL4GREC_OK;
   } catch (file_error const& e) {
+    return failed(MQL4GREC_FILE_ERROR, e.what());
+  } catch (std::filesystem::filesystem_error const& e) {
     return failed(MQL4GREC_FILE_ERROR, e.what());
   } catch (training_error const& e) {
     return failed(MQL4GREC_TRAINING_ERROR, e.what());
@@ -869,6 +872,7 @@ mql4grec_status mql4grec_quantize(float const* features, size_t items, size_t wi
     expects(size >= 1 && size <= 1 << 20, "codes is ", size, ", expected 1 to ", 1 << 20);
     expects(asked.modality >= 0 && asked.modality < MQL4GREC_MAX_MODALITIES, "modality is ", asked.modality,
             ", expected 0 to ", MQL4GREC_MAX_MODALITIES - 1);
+    static_cast<void>(required(codes, "codes"));
     auto const kind = language::modality(asked.modality);
     cpu::backend backend(threads_of(asked.threads));
     embed::matrix_features const all(host_matrix_view<float const>(
@@ -886,7 +890,6 @@ mql4grec_status mql4grec_quantize(float const* features, size_t items, size_t wi
     }();
     auto const found = pipeline::translate_catalog(backend, model, all, {.rows = std::move(rows)});
     auto const table = found.codes.all();
-    required(codes, "codes");
     for (index_t i = 0; i < table.rows(); ++i)
       for (index_t l = 0; l < levels; ++l) codes[i * levels + l] = static_cast<std::int32_t>(index(table(i, l)));
   });

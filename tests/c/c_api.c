@@ -115,6 +115,7 @@ static void test_quantize(int32_t* codes, char const* translator) {
   CHECK(fewer[0] == -1 && fewer[levels] >= 0);
   CHECK_FAILS(mql4grec_quantize(features, 4, width, &options, fewer), MQL4GREC_INVALID_ARGUMENT, "k-means");
   CHECK_FAILS(mql4grec_quantize(NULL, items, width, &options, fewer), MQL4GREC_INVALID_ARGUMENT, "features is NULL");
+  CHECK_FAILS(mql4grec_quantize(features, 4, width, &options, NULL), MQL4GREC_INVALID_ARGUMENT, "codes is NULL");
 }
 
 static mql4grec_train_options small_training(char const* dataset, char const* out) {

@@ -19,6 +19,8 @@ TEST_CASE("json: what is written is read back with its keys in the same order") 
   write_json(directory / "x.json", value);
   CHECK(read_json(directory / "x.json").dump() == value.dump());
   CHECK(read_file(directory / "x.json").ends_with("}\n"));
+  write_json(directory / "x.json", {{"path", "caf\xe9"}});  // a path need not be UTF-8
+  CHECK(member<std::string>(read_json(directory / "x.json"), "path", "x.json") == "caf\xef\xbf\xbd");
 }
 
 TEST_CASE("json: an invalid or truncated text is an error of one line with the file and the byte") {

@@ -75,7 +75,7 @@ def wrong_usage_and_files():
     Path("text.npy").unlink()  # of the probe
     check_one_line(run(*IMAGE, "--max-tokens", 9), 2, "--max-tokens", "--modality image")
     check_one_line(run(*TEXT, "--images", "pictures"), 2, "--images", "--modality text")
-    check_one_line(run(*TEXT, "--fields", "title,price"), 1, "price", "description")
+    check_one_line(run(*TEXT, "--fields", "title,price"), 2, "price", "description")
     check_one_line(run(*TEXT[:5], "--encoder", "clip", "--out", "x.npy"), 1, "clip/config.json", "model_type", "bert")
     check_one_line(run(*IMAGE[:5], "--encoder", "bert", "--images", "pictures", "--out", "x.npy"), 1, "bert/config.json", "clip")
     check_one_line(run(*TEXT[:-1], "nowhere/x.npy"), 1, "nowhere/x.npy")

@@ -101,4 +101,22 @@ def an_interrupted_evaluation():
     check(process.returncode == 130 and rest == ("", "mql4grec: interrupted\n"), process.returncode, rest)
 
 
-main([an_interrupted_evaluation, killed_again_and_again, interrupted_with_two_threads, interrupted_with_muon, out_of_time, kept_epochs, pretraining_stops_early])
+def what_does_not_poll_ends_at_once():
+    os.mkfifo("items")
+    recommend = ["recommend", "--dataset", "Tiny", "--model", "start", "--history", "1", "--allow", "items"]
+    ends_at_once("items", recommend)
+    Path("start/mql4grec.json").unlink()
+    os.mkfifo("start/mql4grec.json")
+    ends_at_once("start/mql4grec.json", ["prepare", "--check-catalog", "start", "--out", "Tiny"])
+
+
+def ends_at_once(pipe, arguments):
+    """Sends a signal while the command waits for a file that is a pipe."""
+    process = subprocess.Popen([PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with open(pipe, "wb"):  # which waits until the command reads it
+        process.send_signal(signal.SIGTERM)
+        rest = process.communicate(timeout=60)
+    check(process.returncode == 130 and rest == ("", "mql4grec: interrupted\n"), process.returncode, rest)
+
+
+main([an_interrupted_evaluation, what_does_not_poll_ends_at_once, killed_again_and_again, interrupted_with_two_threads, interrupted_with_muon, out_of_time, kept_epochs, pretraining_stops_early])

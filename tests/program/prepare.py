@@ -17,7 +17,9 @@ ALL = ["--user-core", "0", "--item-core", "0"]
 def available():
     Path("probe.csv").write_text("i,u,5,1\n")
     probe = run("prepare", "--ratings", "probe.csv", "--out", "Probe", *ALL)
-    return None if probe.returncode == 0 else "this build reads no raw files"
+    if "was built without" in probe.stderr:
+        return "this build reads no raw files"
+    check_done(probe)
 
 
 def amazon_ratings(path, users=60, items=30, seed=1):
@@ -90,9 +92,8 @@ def bad_input_is_one_line_and_changes_nothing():
     Path("meta.json").write_text("{'asin': 'i'}\n{oops\n")
     for arguments, *names in (
             (["--ratings", "bad.csv"], "bad.csv, line 2", "has 2 fields"), (["--ratings", "cut.gz"], "cut.gz", "truncated"),
-            (["--ratings", "none.csv"], "none.csv", "can't be opened"), (["--ratings", "good.csv,"], "between commas is empty"),
+            (["--ratings", "none.csv"], "none.csv", "can't be opened"),
             (["--ratings", "good.csv", "--format", "movielens"], "good.csv", "amazon2018"),
-            (["--ratings", "good.csv", "--columns", "user"], "--columns 'user'"),
             (["--ratings", "good.csv", "--meta", "meta.json"], "meta.json, line 2"),
             (["--ratings", "good.csv", "--images", "nowhere"], "nowhere", "directory"),
             (["--ratings", "good.csv", "--user-core", "9"], "good.csv", "no rating"),
@@ -102,6 +103,21 @@ def bad_input_is_one_line_and_changes_nothing():
     check(files_of("Shop") == before, "a run that failed changed the dataset")
     check(not Path("New").exists(), "a run that failed left a directory")
     check_one_line(run("prepare", "--ratings", "good.csv", "--out", "good.csv/Shop"), 1, "good.csv", "expected a directory")
+    check_one_line(run("prepare", "--ratings", "good.csv,", "--out", "Shop"), 2, "--ratings", "between commas is empty")
+    check_one_line(run("prepare", "--ratings", "good.csv", "--columns", "user", "--out", "Shop"), 2, "--columns", "'user'")
+
+
+def other_item_numbers_are_refused_beside_an_index():
+    if reason := available():
+        return reason
+    Path("old.csv").write_text("i,u,5,1\nj,u,5,2\n")
+    Path("new.csv").write_text("j,u,5,2\ni,u,5,1\nk,u,5,3\n")
+    check_done(run("prepare", "--ratings", "old.csv", "--out", "Shop", *ALL))
+    Path("Shop/Shop.index_lemb.json").write_text("{}")
+    before = files_of("Shop")
+    check_one_line(run("prepare", "--ratings", "new.csv", "--out", "Shop", *ALL), 1, "Shop.index_lemb.json", "Shop.item2id")
+    check(files_of("Shop") == before, "a refused run changed the dataset")
+    check_done(run("prepare", "--ratings", "old.csv", "--out", "Shop", *ALL))  # the same numbers
 
 
 def ids_that_do_not_match_are_counted_in_one_warning():
@@ -150,5 +166,5 @@ def a_full_disk_leaves_no_half_written_dataset():
     check_one_line(done, 1, "small/Shop", "No space left")
 
 
-main([a_dataset_is_what_the_documentation_says, bad_input_is_one_line_and_changes_nothing, ids_that_do_not_match_are_counted_in_one_warning,
-      a_full_disk_leaves_no_half_written_dataset])
+main([a_dataset_is_what_the_documentation_says, bad_input_is_one_line_and_changes_nothing, other_item_numbers_are_refused_beside_an_index,
+      ids_that_do_not_match_are_counted_in_one_warning, a_full_disk_leaves_no_half_written_dataset])

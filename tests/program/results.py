@@ -4,7 +4,7 @@ import os
 from html.parser import HTMLParser
 from pathlib import Path
 
-from support import ITEMS, check, check_done, check_one_line, files_of, main, run, training
+from support import ITEMS, check, check_done, check_one_line, files_of, main, run, training, write_dataset
 
 METRICS = ["hit@1", "hit@5", "hit@10", "ndcg@5", "ndcg@10"]
 LISTS = ["text", "image", "ensemble", "item_text", "item_image", "item_ensemble"]
@@ -71,6 +71,15 @@ def calibration_is_fitted_and_checked():
     kept = json.loads(Path("start/calibration.json").read_text())
     check(kept["scores"] == sorted(kept["scores"]) and kept["probabilities"] == sorted(kept["probabilities"]) and 0 <= kept["probabilities"][0], kept)
     check(run(*EVALUATE, "--calibrate", "--split", "valid").returncode == 2, "nothing is left to check it on")
+    Path("start/calibration.json").unlink()
+    Path("start/calibration.json").mkdir()
+    check_one_line(run(*EVALUATE, "--calibrate"), 1, "calibration.json", "is a directory")  # before the work
+
+
+def a_name_that_is_not_utf8_loses_no_result():
+    write_dataset(Path("T\udce9ny"))
+    done = check_done(run(*["T\udce9ny" if word == "Tiny" else word for word in EVALUATE], "--json", "result.json", errors="replace"))
+    check(done.stdout != "" and json.loads(Path("result.json").read_text())["dataset"] == "T\ufffdny", "another name")
 
 
 def reasons_of_a_recommendation():
@@ -261,7 +270,7 @@ def reports_stand_alone():
     check("thing" not in found.tags and "Thing &lt;" in text and "&amp; more" in text, "titles are escaped")
 
 
-main([evaluation_as_json, baselines_are_rows_beside_the_model, intervals_over_users, calibration_is_fitted_and_checked, reasons_of_a_recommendation,
-      searches_as_the_released_code_saves_them, trainings_as_json,
+main([evaluation_as_json, baselines_are_rows_beside_the_model, intervals_over_users, calibration_is_fitted_and_checked, a_name_that_is_not_utf8_loses_no_result,
+      reasons_of_a_recommendation, searches_as_the_released_code_saves_them, trainings_as_json,
       recipes_are_defaults_that_options_override, a_fast_recipe_learns, searches_with_weights_in_8_bits, recommendations,
       rules_of_a_recommendation, warnings_come_once, a_model_that_would_be_asked_otherwise_than_it_has_learnt_is_named, reports_stand_alone])

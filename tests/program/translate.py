@@ -44,7 +44,7 @@ def one_translator_learns_from_several_files():
     result = json.loads(check_done(run(*translation("F.npy,G.npy", "f.json,g.json", json="-"))).stdout)
     check(result["items"] == ITEMS + 25 and [f["items"] for f in result["files"]] == [ITEMS, 25], result)
     check(len(json.loads(Path("g.json").read_text())) == 25, "g.json")
-    check_one_line(run(*translation("F.npy,G.npy", "f.json", out="other")), 1, "--out-index", "1 file", "2 files")
+    check_one_line(run(*translation("F.npy,G.npy", "f.json", out="other")), 2, "--out-index", "1 file", "2 files")
 
 
 def collisions_are_handled_as_asked():
@@ -89,13 +89,23 @@ def an_interrupted_run_goes_on_to_the_same_bits():
     whole, pieces = translation(index="whole.json", out="whole", epochs=30), translation(index="pieces.json", out="pieces", epochs=30, resume=True)
     check_done(run(*whole))
     for stop in (signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-        process = subprocess.Popen([PROGRAM, *map(str, pieces)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        time.sleep(0.4)
+        process = subprocess.Popen([PROGRAM, *map(str, pieces)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        process.stderr.readline()
+        time.sleep(0.3)
         process.send_signal(stop)
-        process.wait(timeout=60)
+        process.stderr.read()
+        code = process.wait(timeout=60)
+        check(code in (0, -stop if stop == signal.SIGKILL else 130), "exit code", code)  # 0: it was faster
     check_done(run(*pieces))
     check(Path("whole.json").read_text() == Path("pieces.json").read_text(), "the indices differ")
     check(Path("whole/model.safetensors").read_bytes() == Path("pieces/model.safetensors").read_bytes(), "the models differ")
+
+
+def a_run_out_of_time_has_a_result():
+    write_features("F.npy", rows=400)
+    result = json.loads(check_done(run(*translation(index="index.json", out="part", epochs=30, max_seconds=0.001, json="-"))).stdout)
+    check(result["files"] == [] and result["epochs"] < 30 and result["seconds"] > 0 and "reconstruction_error" not in result, result)
+    check(not Path("index.json").exists(), "an index was written")
 
 
 def bad_features_are_one_line_and_leave_nothing():
@@ -135,5 +145,5 @@ def a_codebook_that_collapses_is_an_error_at_any_size():
 
 main([every_item_gets_a_sequence_of_its_own_and_a_model_learns_them, one_modality_is_enough, one_translator_learns_from_several_files,
       collisions_are_handled_as_asked,
-      items_that_come_later_get_tokens_and_others_keep_theirs, an_interrupted_run_goes_on_to_the_same_bits, bad_features_are_one_line_and_leave_nothing,
+      items_that_come_later_get_tokens_and_others_keep_theirs, an_interrupted_run_goes_on_to_the_same_bits, a_run_out_of_time_has_a_result, bad_features_are_one_line_and_leave_nothing,
       a_codebook_that_collapses_is_an_error_at_any_size])

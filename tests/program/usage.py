@@ -13,7 +13,7 @@ def help_and_version_go_to_standard_output():
         check(f"  {command} " in overview.stdout, command, "is missing in --help")
         own = check_done(run(command, "--help"))
         check(own.stderr == "" and "--json" in own.stdout, own.stdout, own.stderr)
-        for option in ("--backend", "--precision", "--threads", "--quiet", "--version"):
+        for option in ("--backend", "--device", "--precision", "--threads", "--quiet", "--version"):
             check(option in own.stdout, option, "is missing in the help of", command)
     for words in (["--version"], ["finetune", "--version"]):
         version = check_done(run(*words))
@@ -28,7 +28,11 @@ def wrong_usage_is_exit_2_and_one_line():
         "--lr": ["finetune", "--dataset", "Tiny", "--out", "x", "--lr", "-1"], "--tasks": ["finetune", "--dataset", "Tiny", "--out", "x", "--tasks", "some"],
         "--seed": ["finetune", "--dataset", "Tiny", "--out", "x", "--seed", "one"], "--datasets": ["pretrain", "--datasets", "Tiny,", "--out", "x"],
         "--split": [*good, "--split", "train"], "--beams": [*good, "--beams", "0"], "--normalize": [*good, "--normalize", "half"],
-        "--threads": [*good, "--threads", "0"], "--backend": [*good, "--backend", "tpu"], "--precision": [*good, "--precision", "fp8"],
+        "--threads": [*good, "--threads", "0"], "--backend": [*good, "--backend", "tpu"], "--precision": [*good, "--precision", "fp8"], "--device": [*good, "--device", "-1"],
+        "--replay": ["finetune", "--dataset", "Tiny", "--out", "x", "--replay", "Tiny,"],
+        "--fields": ["embed", "--dataset", "Tiny", "--modality", "text", "--encoder", "e", "--out", "x.npy", "--fields", "title,price"],
+        "--out-index": ["translate", "--embeddings", "F.npy", "--modality", "text", "--out-model", "x", "--out-index", "a.json,b.json"],
+        "--embeddings": ["translate", "--embeddings", "F.npy,", "--modality", "text", "--out-model", "x", "--out-index", "a.json,b.json"],
         "'x'": ["recommend", "--dataset", "Tiny", "--model", "start", "--history", "1,x"], "''": ["recommend", "--dataset", "Tiny", "--model", "start", "--history", "1,"],
         "--k": ["recommend", "--dataset", "Tiny", "--model", "start", "--history", "1", "--k", "0"],
     }
@@ -39,7 +43,8 @@ def wrong_usage_is_exit_2_and_one_line():
 def what_this_build_has_not_got_is_exit_1():
     for command in (["finetune", "--dataset", "Tiny", "--out", "x"], ["evaluate", "--dataset", "Tiny", "--model", "start"],
                     ["recommend", "--dataset", "Tiny", "--model", "start", "--history", "1"], ["demo", "--out", "x"]):
-        check_one_line(run(*command, "--backend", "gpu"), 1, "GPU")  # no backend in this build, or no GPU in this machine
+        hidden = run(*command, "--backend", "gpu", env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})
+        check_one_line(hidden, 1, "GPU")  # no backend in this build, or no GPU that the process may use
 
 
 def an_unknown_instruction_set_is_exit_1():

@@ -33,10 +33,12 @@ void check_options(CLI::App const& command, embedding_request const& request) {
   if (!text && request.images.empty()) throw CLI::RequiredError("--images");
 }
 
-std::vector<pipeline::text_field> fields_of(std::string const& text) {
+std::vector<pipeline::text_field> fields_of(std::string const& text) try {
   std::vector<pipeline::text_field> fields;
   for (auto const& word : core::detail::split_at_commas(text)) fields.push_back(pipeline::text_field_named(word));
   return fields;
+} catch (error const& e) {
+  throw CLI::ValidationError("--fields", e.what());
 }
 
 json as_json(embed_options const& options, pipeline::embedding_result const& r) {

@@ -92,6 +92,8 @@ std::string as_text(fused_intervals const& i) {
          range(i.ndcg) + "\n";
 }
 
+std::filesystem::path calibration_of(std::filesystem::path const& model) { return model / "calibration.json"; }
+
 /// A calibration that was fitted on the validation items, and how it holds on the test items.
 struct checked_calibration {
   rank::score_calibration fitted;
@@ -154,6 +156,7 @@ int evaluate_on(rank_of_command& rank, evaluate_options options) {
   auto const compute = open_compute(options.common);
   if (speaks) check_json(options.common);
   if (speaks && !options.report.empty()) check_writable(options.report);
+  if (speaks && options.calibrate) check_writable(calibration_of(options.model));
   options.search.part = options.part == "valid" ? catalog::split::valid : catalog::split::test;
   options.search.search.normalize =
       options.normalize == "trie" ? search::normalization::children : search::normalization::vocabulary;
@@ -191,7 +194,7 @@ int evaluate_on(rank_of_command& rank, evaluate_options options) {
   auto text = headline(found.result) + metric_table(rows) + (intervals ? as_text(*intervals) : "");
   if (valid && !valid->outcomes.empty()) {
     auto const made = calibrate(*valid, found);
-    rank::write_calibration(options.model / "calibration.json", made.fitted);
+    rank::write_calibration(calibration_of(options.model), made.fitted);
     result["calibration"] = {{"outcomes", made.outcomes}, {"model", made.claimed}, {"calibrated", made.calibrated}};
     text += as_text(made);
   }

@@ -18,6 +18,9 @@ void add_common_options(CLI::App& command, common_options& options) {
                   "what matrix products round their factors to: fp32, tf32 (a GPU's), bf16, or int8 (a CPU's; not for "
                   "training); sums are fp32 (default: fp32, on a GPU tf32)")
       ->check(CLI::IsMember({"fp32", "tf32", "bf16", "int8"}));
+  command.add_option("--device", options.device, "gpu: the number of the GPU; of several ranks, the first one's")
+      ->check(CLI::Range(0, 4095))
+      ->capture_default_str();
   command.add_option("--threads", options.threads, "threads to compute with (default: all)")
       ->check(CLI::Range(1, 1024));
   command.add_option("--json", options.json, "write the result as JSON to this file, - for standard output");
@@ -28,7 +31,7 @@ void add_common_options(CLI::App& command, common_options& options) {
 std::vector<std::filesystem::path> paths_of(std::string const& text, char const* option) {
   std::vector<std::filesystem::path> paths;
   for (auto const& word : core::detail::split_at_commas(text)) {
-    expects(!word.empty(), option, " '", text, "': a name between commas is empty");
+    if (word.empty()) throw CLI::ValidationError(option, "'" + text + "': a name between commas is empty");
     paths.emplace_back(word);
   }
   return paths;
@@ -45,7 +48,8 @@ void put_text(std::string const& text) {
 }
 
 void put_result(common_options const& options, json const& result, std::string const& text) {
-  if (options.json == "-") return put_text(result.dump(2) + "\n");
+  // Paths need not be UTF-8: their other bytes are replaced, as in write_json().
+  if (options.json == "-") return put_text(result.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
   if (!options.json.empty()) write_json(options.json, result);
   put_text(text);
 }

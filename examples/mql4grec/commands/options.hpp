@@ -15,7 +15,8 @@ struct common_options {
   std::string backend = "cpu", precision;  ///< empty precision: fp32 on a CPU, tf32 on a GPU, which is twice as fast
                                            ///< there and as good (docs/results.md)
   index_t threads = 0;                     ///< 0: as many as the machine has hardware threads
-  index_t rank_on_host = 0;                ///< of several ranks: on the GPU with this number, modulo their number
+  index_t device = 0;                      ///< the number of a GPU
+  index_t rank_on_host = 0;                ///< of several ranks: on the GPU so many after `device`, modulo their number
   std::string json;                        ///< a file, "-" for standard output, or empty
   bool quiet = false;
 };
@@ -24,7 +25,7 @@ enum exit_code { done = 0, failed = 1, wrong_usage = 2, interrupted_by_signal = 
 
 void add_common_options(CLI::App& command, common_options& options);
 
-/// The paths of an option's value, which commas separate. Throws error for an empty one.
+/// The paths of an option's value, which commas separate. Throws ValidationError for an empty one.
 std::vector<std::filesystem::path> paths_of(std::string const& text, char const* option);
 
 /// Throws file_error when the file cannot be written. Called before hours of work, which should not end at a misspelt

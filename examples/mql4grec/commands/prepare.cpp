@@ -120,10 +120,12 @@ std::string pack_catalog(catalog::dataset_paths const& paths, std::filesystem::p
 /// Checks the whole packed catalog of the dataset directory, as after a copy; returns the result as a text.
 std::string check_catalog(catalog::dataset_paths const& paths, std::filesystem::path const& model, progress_log& log,
                           json& result) {
+  end_at_interruption();
   expects_file(std::filesystem::exists(model / "config.json"), model / "config.json", "is missing, expected a model");
   auto const metadata = pipeline::read_model_metadata(model);
   log.stage("checking " + paths.packed_catalog().filename().string());
   auto const found = pipeline::find_packed_catalog(paths.directory(), metadata.vocab, search::packed_check::all);
+  catch_interruptions();
   expects_file(found != nullptr, paths.packed_catalog(), "is missing");
   log.clear();
   auto const items = found->tables.front().items();
@@ -150,9 +152,10 @@ int pack_command(prepare_command_options const& options) {
 catalog::column_names columns_of(std::string const& text) {
   if (text.empty()) return {};
   auto const names = core::detail::split_at_commas(text);
-  expects((names.size() == 2 || names.size() == 3) &&
-              std::ranges::none_of(names, [](auto const& name) { return name.empty(); }),
-          "--columns '", text, "': expected the names of two or three columns, user,item[,time]");
+  if ((names.size() != 2 && names.size() != 3) ||
+      std::ranges::any_of(names, [](auto const& name) { return name.empty(); }))
+    throw CLI::ValidationError("--columns",
+                               "'" + text + "': expected the names of two or three columns, user,item[,time]");
   return {
       .user = names[0], .item = names[1], .time = names.size() == 3 ? names[2] : "", .without_time = names.size() == 2};
 }

@@ -15,6 +15,7 @@
 #include "progress.hpp"
 #include "report/report.hpp"
 #include "report/text.hpp"
+#include "signals.hpp"
 #include "warnings.hpp"
 
 namespace mql4grec::program {
@@ -234,6 +235,7 @@ int recommend_command(command_options& options) {
   if (options.scores == "renormalized") asked.request.scores = score_kind::renormalized;
   auto const compute = open_compute(options.common);
   check_json(options.common);
+  end_at_interruption();
   asked.request.filter = read_filter(options);
   auto const metadata = pipeline::read_model_metadata(options.model);
   auto const packed = pipeline::find_packed_catalog(options.dataset, metadata.vocab);
@@ -259,6 +261,7 @@ int recommend_command(command_options& options) {
        .explain = options.explain,
        .packed = packed});
   log.begin();
+  catch_interruptions();
   put_result(options.common, as_json(options, data, asked.history, found),
              as_text(data, found.best) +
                  (options.explain ? as_text(data, found.reasons, asked.history) : std::string()) +

@@ -13,4 +13,8 @@ bool interrupted();
 /// For commands that have nothing to save: ends the program with 130 when a signal has arrived.
 void leave_if_interrupted();
 
+/// For work that has nothing to save and does not poll: from now on, and until the next catch_interruptions(), a signal
+/// ends the program with 130 at once.
+void end_at_interruption();
+
 }  // namespace mql4grec::program

@@ -70,7 +70,7 @@ json as_json(translation_request const& request, std::vector<pipeline::translate
     result["items_per_second"] = p.seconds > 0 ? static_cast<double>(p.items) / p.seconds : 0.0;
   }
   result["variance"] = variance;
-  result["reconstruction_error"] = items > 0 ? error / static_cast<double>(items) : 0.0;
+  if (!found.empty()) result["reconstruction_error"] = items > 0 ? error / static_cast<double>(items) : 0.0;
   result["files"] = files;
   return result;
 }
@@ -96,8 +96,16 @@ std::string as_text(translation_request const& request, std::vector<pipeline::tr
   return text;
 }
 
-/// Throws ValidationError for a given option that the quantizer or a translator that exists does not have.
-void check_options(CLI::App const& command, std::string const& quantizer) {
+/// Throws ValidationError for a given option that the quantizer or a translator that exists does not have, and for
+/// another number of indices than of features.
+void check_options(CLI::App const& command, translate_options const& options) {
+  auto const& quantizer = options.quantizer;
+  auto const features = paths_of(options.embeddings, "--embeddings"),
+             indices = paths_of(options.indices, "--out-index");
+  if (features.size() != indices.size())
+    throw CLI::ValidationError("--out-index", "names " + counted(std::ssize(indices), "file") + " for " +
+                                                  counted(std::ssize(features), "file") +
+                                                  " of --embeddings, expected one each");
   bool const has_model = command.get_option("--model")->count() > 0;
   if (!has_model && command.get_option("--out-model")->count() == 0)
     throw CLI::ValidationError("--out-model", "is required, or --model with a translator that exists");
@@ -138,9 +146,6 @@ int translate_on(rank_of_command& rank, translate_options options) {
     request.kmeans = {.codes = options.run.model.codes,
                       .clustering = {.seed = options.run.options.seed},
                       .rotation_rounds = options.rotation_rounds};
-  expects(request.embeddings.size() == request.indices.size(), "--out-index names ",
-          counted(std::ssize(request.indices), "file"), " for ", counted(std::ssize(request.embeddings), "file"),
-          " of --embeddings, expected one each");
   if (speaks)
     for (auto const& path : request.indices) check_writable(path);
   if (speaks && !options.report.empty()) check_writable(options.report);
@@ -150,7 +155,11 @@ int translate_on(rank_of_command& rank, translate_options options) {
       options.model.empty() ? run_translation(*compute, request, log) : run_addition(*compute, request, log);
   log.clear();
   if (finished.trained.status == train::run_status::interrupted) return interrupted_by_signal;
-  if (finished.trained.status == train::run_status::out_of_time || !speaks) return done;
+  if (!speaks) return done;
+  if (finished.trained.status == train::run_status::out_of_time) {
+    put_result(options.common, as_json(request, {}, finished.trained, finished.variance), "");
+    return done;
+  }
   put_result(options.common, as_json(request, finished.catalogs, finished.trained, finished.variance),
              as_text(request, finished.catalogs, finished.variance));
   if (!options.report.empty()) write_report(options.report, translation_report(request, finished));
@@ -158,7 +167,7 @@ int translate_on(rank_of_command& rank, translate_options options) {
 }
 
 int translate_command(CLI::App const& command, translate_options const& options) {
-  check_options(command, options.quantizer);
+  check_options(command, options);
   return on_ranks([&](rank_of_command& rank) { return translate_on(rank, options); }, options.rank_timeout);
 }
 

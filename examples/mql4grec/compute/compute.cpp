@@ -21,8 +21,10 @@ precision precision_of(common_options const& options) {
 }  // namespace
 
 std::unique_ptr<compute> open_compute(common_options const& options) {
-  compute_options const how{
-      .products = precision_of(options), .threads = options.threads, .device = options.rank_on_host};
+  compute_options const how{.products = precision_of(options),
+                            .threads = options.threads,
+                            .device = options.device,
+                            .rank_on_host = options.rank_on_host};
   expects(!on_gpu(options) || how.products != precision::int8,
           "--precision int8: only CPUs have it; expected fp32, tf32 or bf16");
   return on_gpu(options) ? open_gpu_compute(how) : open_cpu_compute(how);

@@ -154,8 +154,9 @@ std::unique_ptr<compute> open_compute(common_options const& options);
 /// How a backend is opened, as resolved from the command line.
 struct compute_options {
   precision products = precision::fp32;
-  index_t threads = 0;  ///< of a CPU; 0: as many as the machine has hardware threads
-  index_t device = 0;   ///< the number of a GPU; modulo the number of GPUs, which several processes may share
+  index_t threads = 0;       ///< of a CPU; 0: as many as the machine has hardware threads
+  index_t device = 0;        ///< the number of a GPU
+  index_t rank_on_host = 0;  ///< this process uses the GPU so many after `device`, modulo the number of GPUs
 };
 
 // One for each backend; open_compute chooses between them.

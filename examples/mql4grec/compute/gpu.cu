@@ -6,17 +6,19 @@
 namespace mql4grec::program {
 
 namespace {
-/// 0 if there is no GPU; opening it says so.
-int device_of(index_t number) {
+/// 0 if there is no GPU; opening it says so. Throws error for a --device that the machine doesn't have.
+int device_of(compute_options const& options) {
   int devices = 0;
   if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) return 0;
-  return static_cast<int>(number % devices);
+  expects(options.device < devices, "--device ", options.device, ": this machine has ", devices,
+          devices == 1 ? " GPU" : " GPUs", ", the first of which is 0");
+  return static_cast<int>((options.device + options.rank_on_host) % devices);
 }
 }  // namespace
 
 std::unique_ptr<compute> open_gpu_compute(compute_options const& options) {
   using device = gpu::backend<gpu::cuda>;
-  int const number = device_of(options.device);
+  int const number = device_of(options);
   device::options const requested{.device = number, .products = options.products};
   device::options const exact{.device = number, .products = precision::fp32};
   device const checked(exact);  // throws now, before any input is read, when there is no GPU

@@ -33,7 +33,8 @@ json parse_json(std::string_view text, std::filesystem::path const& path);
 /// Reads and parses a file. Throws file_error when it can't be read or isn't JSON.
 json read_json(std::filesystem::path const& path);
 
-/// Writes a value, indented by 2, atomically. Throws file_error.
+/// Writes a value, indented by 2, atomically. Bytes of texts that are not UTF-8, such as those of a path, become
+/// U+FFFD. Throws file_error.
 void write_json(std::filesystem::path const& path, json const& value);
 
 /// The member `key` of an object, converted to T. Throws file_error when it is missing or has another type.

@@ -41,7 +41,7 @@ MQL4GREC_DEFINITION json parse_json(std::string_view text, std::filesystem::path
 MQL4GREC_DEFINITION json read_json(std::filesystem::path const& path) { return parse_json(read_file(path), path); }
 
 MQL4GREC_DEFINITION void write_json(std::filesystem::path const& path, json const& value) {
-  write_file(path, value.dump(2) + "\n");
+  write_file(path, value.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
 }
 
 }  // namespace core

@@ -160,6 +160,30 @@ TEST_CASE("write_dataset: when it fails, an older dataset stays") {
   CHECK(!std::filesystem::exists(here / "Other" / ".prepare.partial"));
 }
 
+TEST_CASE("write_dataset: nothing is written beside files of items with other numbers") {
+  scratch const here;
+  auto made = catalog::prepare_dataset(options_for(here.file("user,item,time\nu,i,1\nu,j,2\n")));
+  auto const out = here / "Shop";
+  catalog::write_dataset(out, made);
+  auto const before = read_file(out / "Shop.item2id");
+  auto other = made;
+  other.item_ids = {"j", "i"};
+  for (auto const* name : {"index_lemb.json", "emb-text.npy", "catalog.packed", "item.json", "sets.json"}) {
+    auto const file = here.file(R"({"sale": ["i", 1]})", "Shop/Shop." + std::string(name));
+    CHECK(
+        has(complaint_of([&] { catalog::write_dataset(out, other); }), file.filename().string() + ": is about items"));
+    CHECK(read_file(out / "Shop.item2id") == before);
+    catalog::write_dataset(out, made);  // the same numbers
+    std::filesystem::rename(out / "Shop.item2id", out / "away");
+    CHECK(has(complaint_of([&] { catalog::write_dataset(out, made); }), "numbers items differently"));
+    std::filesystem::rename(out / "away", out / "Shop.item2id");
+    std::filesystem::remove(file);
+  }
+  (void)here.file(R"({"sale": ["i"]})", "Shop/Shop.sets.json");  // raw ids
+  catalog::write_dataset(out, other);
+  CHECK(read_file(out / "Shop.item2id") == "j\t0\ni\t1\n");
+}
+
 TEST_CASE("prepare_dataset: items that the metadata lacks and pictures of no item are counted, the first is named") {
   scratch const here;
   auto options = options_for(here.file("user,item,time\nu,a,1\nu,b,2\nu,c,3\n", "ratings.csv"));

@@ -83,7 +83,8 @@ enum class export_format {
 /// Writes `Name.inter.json`, `Name.times.json`, `Name.item.json` if there are texts, `Name.user2id`, `Name.item2id` and
 /// `Name.statistics.json` into a directory `…/Name`, which is created, and removes `Name.inter.packed`. The files are
 /// complete before the first of them replaces an older one, so a full disk leaves the older dataset as it was, and no
-/// directory where none was. Throws file_error.
+/// directory where none was. Throws file_error, also when the directory has files of items by other numbers that are
+/// not written anew: a token index, features `Name.emb-*.npy`, `Name.catalog.packed`, texts, or sets of numbers.
 void write_dataset(std::filesystem::path const& directory, prepared_dataset const& data,
                    export_format extra = export_format::none);
 

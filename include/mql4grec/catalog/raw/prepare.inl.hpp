@@ -2,6 +2,7 @@
 // The definitions of catalog/raw/prepare.hpp.
 #include <algorithm>
 #include <numeric>
+#include <string_view>
 #include <utility>
 
 #include "mql4grec/catalog/dataset_paths.hpp"
@@ -179,6 +180,40 @@ MQL4GREC_DEFINITION void write_recbole(dataset_paths const& paths, prepared_data
   items.commit();
 }
 
+/// Whether the sets of a file name an item by its number. Those with raw ids alone stay right when numbers change.
+MQL4GREC_DEFINITION bool has_item_numbers(std::filesystem::path const& sets) {
+  auto const all = read_json(sets);
+  return std::any_of(all.begin(), all.end(), [](json const& items) {
+    return std::any_of(items.begin(), items.end(), [](json const& item) { return item.is_number(); });
+  });
+}
+
+/// The first file of a dataset directory that names items by number and isn't written anew; empty if there is none.
+MQL4GREC_DEFINITION std::filesystem::path find_file_of_numbers(dataset_paths const& paths,
+                                                               prepared_dataset const& data) {
+  if (!std::filesystem::is_directory(paths.directory())) return {};
+  for (auto const& path : sorted_entries(paths.directory())) {
+    auto const name = path.filename().string();
+    if (!name.starts_with(paths.name() + ".")) continue;
+    auto const kind = std::string_view(name).substr(paths.name().size());
+    if ((kind.starts_with(".index_") && kind.ends_with(".json")) ||
+        (kind.starts_with(".emb-") && kind.ends_with(".npy")) || kind == ".catalog.packed" ||
+        (kind == ".item.json" && data.texts.empty()) || (kind == ".sets.json" && has_item_numbers(path)))
+      return path;
+  }
+  return {};
+}
+
+/// Throws file_error when files of the directory would name other items than before.
+MQL4GREC_DEFINITION void check_item_numbers(dataset_paths const& paths, prepared_dataset const& data) {
+  auto const file = find_file_of_numbers(paths, data);
+  if (file.empty()) return;
+  auto const ids = paths.item_ids();
+  expects_file(std::filesystem::exists(ids) && read_ids(ids) == data.item_ids, file,
+               "is about items by number, and the new ", ids.filename().string(),
+               " numbers items differently; remove it, or write to another directory");
+}
+
 /// A directory inside the one of a dataset, which is created as well. At the end it is removed, and the dataset's too
 /// if that is empty. What an earlier process left is removed at the beginning.
 class staging_directory {
@@ -247,6 +282,7 @@ MQL4GREC_DEFINITION prepared_dataset prepare_dataset(prepare_options const& opti
 MQL4GREC_DEFINITION void write_dataset(std::filesystem::path const& directory, prepared_dataset const& data,
                                        export_format extra) {
   dataset_paths const final_paths(directory);
+  detail::check_item_numbers(final_paths, data);
   detail::staging_directory const partial(directory);
   auto const staging = partial.make(final_paths.name());
   dataset_paths const paths(staging);
@@ -259,8 +295,7 @@ MQL4GREC_DEFINITION void write_dataset(std::filesystem::path const& directory, p
   write_times(paths.times(), data.data, data.times);
   write_interactions(paths.interactions(), data.data);
   std::error_code code;
-  if (data.texts.empty()) std::filesystem::remove(final_paths.items(), code);  // of other items
-  std::filesystem::remove(final_paths.packed(), code);                         // of other interactions
+  std::filesystem::remove(final_paths.packed(), code);  // of other interactions
   for (auto const& complete : detail::sorted_entries(staging)) {
     std::filesystem::rename(complete, directory / complete.filename(), code);
     expects_file(!code, directory / complete.filename(), "can't be put in place: ", code.message());
