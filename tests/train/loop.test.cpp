@@ -105,4 +105,7 @@ TEST_CASE("training loop: an exception of the learner after an epoch is rethrown
   CHECK_THROWS_AS(train::run_epochs(learner, p, {.on_epoch = [&](toy_progress const& now, bool) { seen = now.epoch; }}),
                   std::runtime_error);
   CHECK(seen == 2);
+  learner.calls.clear();
+  CHECK_THROWS_AS(train::run_epochs(learner, p), std::runtime_error);  // resumed
+  CHECK(learner.calls == "");
 }

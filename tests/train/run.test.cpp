@@ -59,25 +59,29 @@ struct rq_vae_kind {
   using observer = pipeline::quantizer_run_observer;
   static constexpr std::int64_t steps = 12;
 
+  static pipeline::quantizer_run request(std::filesystem::path const& out, bool resume) {
+    return {.out = out,
+            .model = {.hidden = {8}, .latent_width = 4, .codes = {4, 4}},
+            .options = {.training = {.learning_rate = 1e-2, .epsilons = {0, 0.01}, .batch_size = 30, .revive_after = 2},
+                        .epochs = 4,
+                        .autoencoder_epochs = 1,
+                        .evaluate_every = 2,
+                        .kmeans_iterations = 3,
+                        .collapse_patience = 0,
+                        .seed = 7},
+            .resume = resume};
+  }
+  static auto train(pipeline::quantizer_run const& how, observer const& watch, std::uint64_t data = 3,
+                    index_t threads = 1) {
+    auto const values = random_normal<float>({70, 6}, data);
+    cpu::backend b({.threads = threads});
+    embed::matrix_features const features(host_matrix_view<float const>(values.values.data(), 70, 6));
+    return pipeline::train_quantizer(b, how, features, embed::check_finite(features, "features"), watch);
+  }
   static auto run(std::filesystem::path const& out, bool resume, observer const& watch, train::run_limits limits = {}) {
-    static auto const values = random_normal<float>({70, 6}, 3);
-    host_matrix_view<float const> const rows(values.values.data(), 70, 6);
-    cpu::backend b;
-    embed::matrix_features const features(rows);
-    return pipeline::train_quantizer(
-        b,
-        {.out = out,
-         .model = {.hidden = {8}, .latent_width = 4, .codes = {4, 4}},
-         .options = {.training = {.learning_rate = 1e-2, .epsilons = {0, 0.01}, .batch_size = 30, .revive_after = 2},
-                     .epochs = 4,
-                     .autoencoder_epochs = 1,
-                     .evaluate_every = 2,
-                     .kmeans_iterations = 3,
-                     .collapse_patience = 0,
-                     .seed = 7},
-         .resume = resume,
-         .limits = limits},
-        features, embed::check_finite(features, "features"), watch);
+    auto how = request(out, resume);
+    how.limits = limits;
+    return train(how, watch);
   }
 };
 
@@ -182,4 +186,18 @@ TEST_CASE_TEMPLATE("run: a run out of time reports that, and can be resumed", Ki
   auto const none = Kind::run(root / "run", false, {}, {.max_seconds = 0});
   CHECK((none.status == train::run_status::out_of_time && none.progress.step == 0));
   CHECK(Kind::run(root / "run", true, {}).status == train::run_status::finished);
+}
+
+TEST_CASE("run: a collapsed quantizer is refused, and again when it is resumed, within the training and at its end") {
+  temporary_directory const root;
+  for (index_t const patience : {1, 2, 3}) {  // 2: after the last epoch; 3: the model to be kept
+    CAPTURE(patience);
+    for (bool const resume : {false, true, true}) {
+      auto how = rq_vae_kind::request(root / std::to_string(patience), resume);
+      how.options.collapse_patience = patience;
+      how.options.least_entropy = 1.1;  // no codebook can reach this
+      auto const what = complaint<training_error>([&] { return rq_vae_kind::train(how, {}); });
+      CHECK(what.find(": a codebook has collapsed") != what.npos);
+    }
+  }
 }

@@ -37,7 +37,7 @@ concept Learner = Progress<typename L::progress_type> && std::copyable<typename 
     learner.end_epoch(p)
     } -> std::same_as<bool>;  // validates and sets best_epoch; returns whether the model is the best so far
   learner.record_epoch(p);    // appends to the history; p.seconds is the end of the epoch
-  learner.check(p);           // throws training_error if continuing is useless
+  unchanged.check(seen);      // throws training_error if continuing, or keeping the model of a finished run, is useless
 };
 
 /// Observes a training and can stop it. All functions are called from the thread that trains. P: the learner's
@@ -58,7 +58,8 @@ template <class L>
 using observer_of = loop_observer<typename L::progress_type, typename L::losses_type>;
 
 /// Trains from the state in `p` until the learner is finished or should_stop() returns true; p.finished is false in the
-/// second case. Throws training_error from the learner, for instance for a loss that isn't finite.
+/// second case. Throws training_error from the learner, for instance for a loss that isn't finite. A state that the
+/// learner's check refused has reached the observer; resumed, it is refused again.
 template <Learner L>
 void run_epochs(L& learner, typename L::progress_type& p, observer_of<L> const& observer = {}) {
   using clock = std::chrono::steady_clock;
@@ -67,6 +68,7 @@ void run_epochs(L& learner, typename L::progress_type& p, observer_of<L> const& 
   auto const elapsed = [&] { return seconds_before + std::chrono::duration<double>(clock::now() - started).count(); };
   std::int64_t const steps = learner.steps_per_epoch();
   p.finished = learner.is_finished(p);  // a run may be resumed with a larger number of epochs
+  if (p.epoch > 0) learner.check(p);
   while (!p.finished) {
     learner.begin_epoch(p);
     for (; p.epoch_step < steps; ++p.epoch_step) {

@@ -81,6 +81,8 @@ class state_file {
         found.epoch >= 0 && found.epoch_step >= 0 && found.step >= 0 && std::ssize(found.history) == found.epoch,
         file_.path(), "metadata 'progress': epoch ", found.epoch, ", its step ", found.epoch_step, ", step ",
         found.step, " and ", found.history.size(), " records, expected at least 0 and a record an epoch");
+    expects_file(found.best_epoch >= 0 && found.best_epoch <= found.epoch, file_.path(),
+                 "metadata 'progress': the best epoch is ", found.best_epoch, ", expected 0 to ", found.epoch);
     return found;
   }
   /// Reads the parameters and the moments. Throws file_error if a tensor is missing or has another size; that tensor is

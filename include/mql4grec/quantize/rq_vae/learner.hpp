@@ -91,16 +91,15 @@ inline bool has_collapsed(quantizer_evaluation const& seen, rq_vae_training_opti
                         "features, or revival of unused codes sooner");
 }
 
-/// Called after an evaluation. Throws training_error if a level has been collapsed for `collapse_patience` evaluations,
-/// or if the model to be kept at the end has a collapsed level.
-inline void throw_if_collapsed(rq_vae_progress& p, rq_vae_training_options const& options, index_t rows) {
-  auto const& seen = *p.history.back().evaluation;
-  p.collapsed_evaluations = has_collapsed(seen, options, rows) ? p.collapsed_evaluations + 1 : 0;
+/// Throws training_error if a level has been collapsed for `collapse_patience` evaluations, the last one after the last
+/// epoch, or if the model to be kept at the end has a collapsed level.
+inline void throw_if_collapsed(rq_vae_progress const& p, rq_vae_training_options const& options, index_t rows) {
   if (options.collapse_patience == 0) return;
-  if (p.collapsed_evaluations >= options.collapse_patience) raise_collapse(p.epoch, seen);
-  if (!p.finished) return;
-  auto const& kept = *p.history[to_size(p.best_epoch - 1)].evaluation;
-  if (has_collapsed(kept, options, rows)) raise_collapse(p.best_epoch, kept);
+  auto const& last = p.history.back().evaluation;
+  if (last && p.collapsed_evaluations >= options.collapse_patience) raise_collapse(p.epoch, *last);
+  if (!p.finished || p.best_epoch == 0) return;
+  auto const& kept = p.history[to_size(p.best_epoch - 1)].evaluation;
+  if (kept && has_collapsed(*kept, options, rows)) raise_collapse(p.best_epoch, *kept);
 }
 
 /// Whether the epoch is the best so far: lowest collision rate, then lowest reconstruction error. Updates p.
@@ -173,14 +172,13 @@ class rq_vae_learner {
       return false;
     auto const found = evaluate_quantizer(backend_, trainer_.model(), features_, trainer_.communicator());
     p.history.back().evaluation = found;
+    p.collapsed_evaluations = detail::has_collapsed(found, options_, rows_) ? p.collapsed_evaluations + 1 : 0;
     return detail::is_better(p, found);
   }
   /// Completes the record of the epoch that ended.
   void record_epoch(rq_vae_progress& p) { p.history.back().seconds = p.seconds; }
   /// Throws training_error when a codebook has collapsed.
-  void check(rq_vae_progress& p) const {
-    if (p.history.back().evaluation) detail::throw_if_collapsed(p, options_, rows_);
-  }
+  void check(rq_vae_progress const& p) const { detail::throw_if_collapsed(p, options_, rows_); }
 
  private:
   index_t batch_size() const { return trainer_.options().batch_size; }
