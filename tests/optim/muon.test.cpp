@@ -48,12 +48,11 @@ numbers after_updates(B& b, optim::muon const& how, double learning_rate = 0.1,
   optim::adamw_state<B, double> state(b, layout.size());
   for (int step = 1; step <= 3; ++step) {
     auto const gradient = on(b, random_normal<double>(layout.size(), 10 + static_cast<std::uint64_t>(step)));
-    auto const inputs = on(b, vector<step_inputs>{{.learning_rate = learning_rate}});
-    auto const report = on(b, vector<step_report>{{.loss = 1, .norm = 2, .gradient_scale = clipping_factor(1, 2)}});
-    optim::update_operands<B, double> const all{gradient, parameters, state, rates};
-    optim::update<double>(b, {.weight_decay = 0.1}, {.learning_rate = learning_rate, .norm = 2, .hidden = false},
-                          layout, all);
-    optim::update_hidden<double>(b, how, 0.1, {inputs, report}, layout, all);
+    optim::adamw const others{.weight_decay = 0.1};
+    std::optional const hidden = how;
+    step_inputs const inputs{.learning_rate = learning_rate};
+    step_report const report{.loss = 1, .norm = 2, .gradient_scale = clipping_factor(1, 2)};
+    optim::update_all<double>(b, {others, hidden}, {inputs, report}, layout, {gradient, parameters, state, rates});
   }
   return numbers_of(parameters);
 }

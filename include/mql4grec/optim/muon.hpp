@@ -5,6 +5,7 @@
 // training", 2025), so both share one learning rate.
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "mql4grec/backend/contract/matmul.hpp"
@@ -129,6 +130,22 @@ void update_hidden(B& b, muon const& how, double weight_decay, host_step const& 
   update_hidden<T>(b, how, weight_decay,
                    step_values<typename B::memory_space>{.inputs = inputs.view_all(), .report = report.view_all()},
                    layout, on);
+}
+
+/// The optimizers of a model: AdamW, and Muon for the hidden matrices, if it has a value.
+struct optimizers {
+  adamw const& all;  ///< updates what `hidden` doesn't; its weight decay and clipping are those of both
+  std::optional<muon> const& hidden;  ///< updates the hidden matrices
+};
+
+/// One update of all parameters of `on` by the gradient of the mean loss; see update() and update_hidden(). With
+/// `hidden`, the operands are those of all parameters. Increments state.step.
+template <class T, class B>
+void update_all(B& b, optimizers const& how, host_step const& step, nn::parameter_layout const& layout,
+                std::type_identity_t<update_operands<B, T>> const& on) {
+  update<T>(b, how.all, {.learning_rate = step.inputs.learning_rate, .norm = step.report.norm, .hidden = !how.hidden},
+            layout, on);
+  if (how.hidden) update_hidden<T>(b, *how.hidden, how.all.weight_decay, step, layout, on);
 }
 
 }  // namespace mql4grec::optim

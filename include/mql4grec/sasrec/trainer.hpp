@@ -97,15 +97,10 @@ class trainer {
 
   /// The update by the gradient of the mean loss.
   void update(step_inputs const& inputs, step_report const& report) {
-    auto const& hidden = options_.hidden_optimizer;
     optim::update_operands<B, T> const on{std::as_const(workers_.front()->gradient).view_all(), model_.parameters(),
                                           moments_};
-    optim::update<T>(backend_, options_.optimizer,
-                     {.learning_rate = inputs.learning_rate, .norm = report.norm, .hidden = !hidden}, model_.layout(),
-                     on);
-    if (hidden)
-      optim::update_hidden<T>(backend_, *hidden, options_.optimizer.weight_decay, optim::host_step{inputs, report},
-                              model_.layout(), on);
+    optim::update_all<T>(backend_, {options_.optimizer, options_.hidden_optimizer}, {inputs, report}, model_.layout(),
+                         on);
   }
 
   B& backend_;

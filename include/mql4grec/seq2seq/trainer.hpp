@@ -412,7 +412,6 @@ class trainer {
 
   /// The update by the gradient of the mean loss.
   void update(step_inputs const& inputs, step_report const& report) {
-    auto const& hidden = options_.hidden_optimizer;
     row_range own{0, model_.layout().size()};
     if (has_parts()) {
       own = sums_.own_part();
@@ -420,12 +419,8 @@ class trainer {
     }
     optim::update_operands<B, T> const on{gradient().part(own.first, own.count),
                                           model_.parameters().part(own.first, own.count), moments_, rates_, own.first};
-    optim::update<T>(backend_, options_.optimizer,
-                     {.learning_rate = inputs.learning_rate, .norm = report.norm, .hidden = !hidden}, model_.layout(),
-                     on);
-    if (hidden)
-      optim::update_hidden<T>(backend_, *hidden, options_.optimizer.weight_decay, optim::host_step{inputs, report},
-                              model_.layout(), on);
+    optim::update_all<T>(backend_, {options_.optimizer, options_.hidden_optimizer}, {inputs, report}, model_.layout(),
+                         on);
     if (has_parts()) communicator_.all_gather(backend_, model_.parameters(), sums_.offsets());
   }
   /// Whether this rank updates a part of the parameters only.

@@ -62,16 +62,10 @@ MQL4GREC_DEFINITION json run_conditions(training_options const& o, t5_config con
                   {"learning_rate", o.learning_rate},
                   {"curve", o.curve == learning_curve::cosine ? "cosine" : "constant"},
                   {"warmup", o.warmup},
-                  {"beta1", o.optimizer.beta1},
-                  {"beta2", o.optimizer.beta2},
-                  {"epsilon", o.optimizer.epsilon},
-                  {"weight_decay", o.optimizer.weight_decay},
-                  {"clip_norm", o.optimizer.clip_norm},
                   {"dropout", o.dropout},
                   {"patience", o.patience},
                   {"seed", o.seed}};
-  if (auto const& muon = o.hidden_optimizer)
-    conditions["muon"] = {{"momentum", muon->momentum}, {"iterations", muon->iterations}, {"scale", muon->scale}};
+  train::add_conditions(conditions, o.optimizer, o.hidden_optimizer);
   if (o.epoch_updates > 0) conditions["epoch_updates"] = o.epoch_updates;
   if (o.gradient_shards > 0) conditions["gradient_shards"] = o.gradient_shards;
   if (o.layer_decay != 1) conditions["layer_decay"] = o.layer_decay;

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -17,6 +18,7 @@
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/core/safetensors.hpp"
 #include "mql4grec/optim/adamw.hpp"
+#include "mql4grec/optim/muon.hpp"
 #include "mql4grec/train/loop.hpp"
 
 namespace mql4grec::train {
@@ -45,6 +47,9 @@ template <Backend B>
 }
 /// For nlohmann/json. An empty name of a backend is left out.
 void to_json(json& out, backend_settings const& s);
+
+/// Adds the options of a model's optimizers to the conditions of its run; those of Muon, if it has a value, as "muon".
+void add_conditions(json& conditions, optim::adamw const& all, std::optional<optim::muon> const& hidden = {});
 
 /// What a trainer adds to its parameters and moments in the state file.
 struct extra_state {

@@ -11,6 +11,17 @@ MQL4GREC_DEFINITION void to_json(json& out, backend_settings const& s) {
   if (!s.backend.empty()) out["backend"] = s.backend;
 }
 
+MQL4GREC_DEFINITION void add_conditions(json& conditions, optim::adamw const& all,
+                                        std::optional<optim::muon> const& hidden) {
+  conditions["beta1"] = all.beta1;
+  conditions["beta2"] = all.beta2;
+  conditions["epsilon"] = all.epsilon;
+  conditions["weight_decay"] = all.weight_decay;
+  conditions["clip_norm"] = all.clip_norm;
+  if (hidden)
+    conditions["muon"] = {{"momentum", hidden->momentum}, {"iterations", hidden->iterations}, {"scale", hidden->scale}};
+}
+
 MQL4GREC_DEFINITION std::string text_of(json const& value) { return value.dump(); }
 
 MQL4GREC_DEFINITION std::string state_file::text(char const* key) const {

@@ -91,11 +91,6 @@ MQL4GREC_DEFINITION json run_conditions(rq_vae_training_options const& o, rq_vae
                      {"autoencoder_epochs", autoencoder_epochs(o)},
                      {"batch_size", t.batch_size},
                      {"learning_rate", t.learning_rate},
-                     {"beta1", t.optimizer.beta1},
-                     {"beta2", t.optimizer.beta2},
-                     {"epsilon", t.optimizer.epsilon},
-                     {"weight_decay", t.optimizer.weight_decay},
-                     {"clip_norm", t.optimizer.clip_norm},
                      {"sinkhorn_epsilons", t.epsilons},
                      {"sinkhorn_iterations", t.sinkhorn_iterations},
                      {"revive_after", t.revive_after},
@@ -103,6 +98,7 @@ MQL4GREC_DEFINITION json run_conditions(rq_vae_training_options const& o, rq_vae
                      {"kmeans_rows", o.kmeans_rows},
                      {"kmeans_iterations", o.kmeans_iterations},
                      {"seed", o.seed}};
+  train::add_conditions(conditions, t.optimizer);
   if (t.gradient_shards > 0) conditions["gradient_shards"] = t.gradient_shards;
   return conditions;
 }
