@@ -16,7 +16,8 @@ from pathlib import Path
 GROUND = {"core": 0, "backend": 1, "nn": 2, "optim": 2, "train": 3}
 STAGES = ["catalog", "embed", "quantize", "language", "tasks", "seq2seq", "search", "rank", "sasrec", "metrics"]
 VALUE_TYPES = {
-    "catalog/interactions.hpp", "catalog/items.hpp", "embed/features.hpp", "quantize/codebook/code_table.hpp",
+    "catalog/checksum.hpp", "catalog/interactions.hpp", "catalog/items.hpp", "embed/features.hpp",
+    "quantize/codebook/code_table.hpp",
     "language/vocabulary.hpp", "language/token_table.hpp", "tasks/batch.hpp",
     "seq2seq/t5.hpp", "seq2seq/config.hpp", "seq2seq/decoder_rows.hpp", "search/beams.hpp", "search/trie.hpp",
     "rank/ranking.hpp", "metrics/report.hpp",

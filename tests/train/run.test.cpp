@@ -23,15 +23,17 @@ using namespace mql4grec::test;
 namespace {
 
 struct t5_kind {
+  static constexpr char const* data_condition = "users_and_tokens";
   using observer = pipeline::run_observer;
   static constexpr std::int64_t steps = 9;
 
-  static auto run(std::filesystem::path const& out, bool resume, observer const& watch, train::run_limits limits = {}) {
+  static auto run(std::filesystem::path const& out, bool resume, observer const& watch, train::run_limits limits = {},
+                  index_t variant = 0) {
     static language::vocabulary const vocab({.modalities = {{"a", {3, 3}}, {"A", {3, 3}}}});
     tasks::dataset data;
     for (index_t u = 0; u < 10; ++u) {
       std::vector<item_id> items;
-      for (index_t i = 0; i < 5; ++i) items.push_back(item_id((u + i) % 9));
+      for (index_t i = 0; i < 5; ++i) items.push_back(item_id((u + i * (1 + variant)) % 9));
       data.interactions.add_user(std::to_string(u), items);
     }
     data.interactions.item_count = 9;
@@ -56,6 +58,7 @@ struct t5_kind {
 };
 
 struct rq_vae_kind {
+  static constexpr char const* data_condition = "values_of_features";
   using observer = pipeline::quantizer_run_observer;
   static constexpr std::int64_t steps = 12;
 
@@ -71,29 +74,34 @@ struct rq_vae_kind {
                         .seed = 7},
             .resume = resume};
   }
-  static auto train(pipeline::quantizer_run const& how, observer const& watch, std::uint64_t data = 3,
+  static auto train(pipeline::quantizer_run const& how, observer const& watch, index_t variant = 0,
                     index_t threads = 1) {
-    auto const values = random_normal<float>({70, 6}, data);
+    auto values = random_normal<float>({70, 6}, 3);
+    if (variant > 0)
+      for (auto& x : values.values) x = -x;  // has the same scale
     cpu::backend b({.threads = threads});
     embed::matrix_features const features(host_matrix_view<float const>(values.values.data(), 70, 6));
     return pipeline::train_quantizer(b, how, features, embed::check_finite(features, "features"), watch);
   }
-  static auto run(std::filesystem::path const& out, bool resume, observer const& watch, train::run_limits limits = {}) {
+  static auto run(std::filesystem::path const& out, bool resume, observer const& watch, train::run_limits limits = {},
+                  index_t variant = 0) {
     auto how = request(out, resume);
     how.limits = limits;
-    return train(how, watch);
+    return train(how, watch, variant);
   }
 };
 
 struct sasrec_kind {
+  static constexpr char const* data_condition = "users_and_items";
   using observer = sasrec::run_observer;
   static constexpr std::int64_t steps = 6;
 
-  static auto run(std::filesystem::path const& out, bool resume, observer const& watch, train::run_limits limits = {}) {
+  static auto run(std::filesystem::path const& out, bool resume, observer const& watch, train::run_limits limits = {},
+                  index_t variant = 0) {
     catalog::interactions data;
     for (index_t u = 0; u < 10; ++u) {
       std::vector<item_id> items;
-      for (index_t i = 0; i < 5; ++i) items.push_back(item_id((u + i) % 9));
+      for (index_t i = 0; i < 5; ++i) items.push_back(item_id((u + i * (1 + variant)) % 9));
       data.add_user(std::to_string(u), items);
     }
     cpu::backend b({.threads = 2});
@@ -199,5 +207,30 @@ TEST_CASE("run: a collapsed quantizer is refused, and again when it is resumed, 
       auto const what = complaint<training_error>([&] { return rq_vae_kind::train(how, {}); });
       CHECK(what.find(": a codebook has collapsed") != what.npos);
     }
+  }
+}
+
+TEST_CASE_TEMPLATE("run: other data of the same size are refused with their checksums", Kind, t5_kind, rq_vae_kind,
+                   sasrec_kind) {
+  temporary_directory const root;
+  Kind::run(root / "run", false, stops_after<typename Kind::observer>(1));
+  auto const before = read_file(root / "run" / "training.safetensors");
+  auto const what = complaint<file_error>([&] { return Kind::run(root / "run", true, {}, {}, 1); });
+  CHECK(what.find(std::string(": belongs to a run with ") + Kind::data_condition + " = ") != what.npos);
+  CHECK(what.find("checksum") != what.npos);
+  CHECK(read_file(root / "run" / "training.safetensors") == before);
+  CHECK(Kind::run(root / "run", true, {}).progress.finished);
+}
+
+TEST_CASE("run: a quantizer that goes on with other threads tells so, unless they don't matter") {
+  temporary_directory const root;
+  for (index_t const shards : {0, 2}) {
+    auto how = rq_vae_kind::request(root / std::to_string(shards), false);
+    how.options.training.gradient_shards = shards;
+    rq_vae_kind::train(how, stops_after<rq_vae_kind::observer>(1));
+    how.resume = true;
+    std::string changes;
+    rq_vae_kind::train(how, {.on_changed_settings = [&](std::string const& text) { changes = text; }}, 0, 2);
+    CHECK(changes == (shards == 0 ? "threads was 1 and is 2" : ""));
   }
 }

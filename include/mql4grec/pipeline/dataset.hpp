@@ -56,7 +56,7 @@ namespace mql4grec::pipeline {
 void split_by_time(tasks::dataset& data, std::filesystem::path const& directory, double until);
 
 namespace detail {
-/// A checksum of what a dataset's examples are made of, by which ranks compare their data.
+/// A checksum of what a dataset's examples are made of, by which a resumed run and the ranks of a run recognize it.
 std::uint64_t checksum_of(tasks::dataset const& data);
 }  // namespace detail
 

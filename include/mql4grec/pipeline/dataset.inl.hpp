@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "mql4grec/catalog/checksum.hpp"
 #include "mql4grec/catalog/interaction_files.hpp"
 #include "mql4grec/catalog/split.hpp"
 #include "mql4grec/core/checksum.hpp"
@@ -161,13 +162,8 @@ MQL4GREC_DEFINITION void split_by_time(tasks::dataset& data, std::filesystem::pa
 namespace detail {
 
 MQL4GREC_DEFINITION std::uint64_t checksum_of(tasks::dataset const& data) {
-  auto const& users = data.interactions;
-  auto sum = static_cast<std::uint64_t>(users.item_count);
+  auto sum = catalog::checksum_of(data.interactions);
   auto const add = [&sum]<class T>(std::span<T const> values) { sum = checksum(std::as_bytes(values), sum); };
-  add(std::span<item_id const>(users.items));
-  add(std::span<index_t const>(users.offsets));
-  add(std::span<std::uint8_t const>(users.is_trained));
-  if (users.time) add(std::span<index_t const>(users.time->known));
   for (auto const& table : data.tokens) {
     add(table.present());
     add(table.tokens());

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -69,9 +70,19 @@ namespace detail {
 
 embed::feature_scaling scaling_for(quantizer_run const& run, embed::feature_statistics const& seen);
 
+/// The features of a run.
+struct rows_of_run {
+  index_t count;
+  embed::feature_scaling const& scaling;
+  embed::feature_statistics const& seen;
+};
+
 /// `run`: with the input width of the model. `workers`: of each rank.
-train::run_description describe(quantizer_run const& run, index_t items, embed::feature_scaling const& scaling,
+train::run_description describe(quantizer_run const& run, rows_of_run const& rows,
                                 train::backend_settings const& backend, index_t workers);
+
+/// The reasons why conditions must be equal, by the condition's name, for error messages.
+std::map<std::string, std::string> quantizer_resume_reasons();
 
 /// Throws error on every rank if they don't train with the same settings on the same features.
 void check_ranks(train::run_ranks const& ranks, quantizer_run const& run, train::run_description const& about,
@@ -99,7 +110,8 @@ class quantizer_files : public train::state_files<quantize::rq_vae_trainer<B, fl
  public:
   quantizer_files(quantize::rq_vae_trainer<B, float>& trainer, train::run_description about, quantizer_run const& run,
                   embed::feature_scaling const& scaling)
-      : train::state_files<quantize::rq_vae_trainer<B, float>, quantize::rq_vae_progress>(trainer, std::move(about)),
+      : train::state_files<quantize::rq_vae_trainer<B, float>, quantize::rq_vae_progress>(trainer, std::move(about),
+                                                                                          quantizer_resume_reasons()),
         trainer_(trainer),
         run_(run),
         scaling_(scaling) {}
@@ -140,7 +152,8 @@ quantizer_run_result train_quantizer(B& backend, quantizer_run run, F const& fea
   quantize::initialize(model, run.options.seed);
   auto const scaling = detail::scaling_for(run, seen);
   embed::scaled_features const scaled(features, scaling);
-  auto const about = detail::describe(run, features.rows(), scaling, train::settings_of(backend), backend.workers());
+  auto const about =
+      detail::describe(run, {features.rows(), scaling, seen}, train::settings_of(backend), backend.workers());
   detail::check_ranks(ranks, run, about, seen);
   quantize::rq_vae_trainer<B, float> trainer(backend, model, run.options.training, run.ranks);
   quantize::rq_vae_learner learner(trainer, scaled, run.options);

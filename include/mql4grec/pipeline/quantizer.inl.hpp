@@ -43,14 +43,24 @@ MQL4GREC_DEFINITION embed::feature_scaling scaling_for(quantizer_run const& run,
   return how;
 }
 
-MQL4GREC_DEFINITION train::run_description describe(quantizer_run const& run, index_t items,
-                                                    embed::feature_scaling const& scaling,
+/// The condition of a run that is about the values of the features.
+inline constexpr char const* values_condition = "values_of_features";
+
+MQL4GREC_DEFINITION std::map<std::string, std::string> quantizer_resume_reasons() {
+  return {{values_condition, "checksums of all rows of the features"}};
+}
+
+MQL4GREC_DEFINITION train::run_description describe(quantizer_run const& run, rows_of_run const& rows,
                                                     train::backend_settings const& backend, index_t workers) {
-  json conditions = quantize::run_conditions(run.options, run.model, items);
-  conditions["scale"] = scaling.scale;
+  json conditions = quantize::run_conditions(run.options, run.model, rows.count);
+  conditions["scale"] = rows.scaling.scale;
+  conditions[values_condition] = rows.seen.checksum;
   json settings = backend;
-  if (index_t const ranks = run.ranks.world_size(); run.options.training.gradient_shards == 0)
-    settings["gradient_shards"] = ranks == 1 ? 1 : ranks * workers;  // decides the order of the sums
+  index_t const ranks = run.ranks.world_size();
+  if (run.options.training.gradient_shards == 0) {  // what decides the order of the sums
+    settings["gradient_shards"] = ranks == 1 ? 1 : ranks * workers;
+    if (ranks == 1) settings["threads"] = workers;
+  }
   return {std::make_shared<json const>(std::move(conditions)), std::make_shared<json const>(std::move(settings))};
 }
 

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <limits>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -92,11 +93,13 @@ struct run_subject {
 };
 
 /// Throws error on every rank if they don't train with the same settings on the same data.
-void check_ranks(train::run_ranks const& ranks, run_options const& options, train::run_description const& about,
-                 tasks::replayed_set const& examples);
+void check_ranks(train::run_ranks const& ranks, run_options const& options, train::run_description const& about);
 
 train::run_description describe(run_options const& options, run_subject const& subject,
                                 train::backend_settings const& backend);
+
+/// The reasons why conditions must be equal, by the condition's name, for error messages.
+std::map<std::string, std::string> training_resume_reasons();
 
 template <class B>
 seq2seq::t5<B, float> starting_model(B& backend, run_options const& options, language::vocabulary const& vocab) {
@@ -123,7 +126,7 @@ class t5_files : public train::state_files<Trainer, seq2seq::training_progress> 
 
  public:
   t5_files(Trainer& trainer, train::run_description about, model_metadata metadata, std::vector<index_t> kept_epochs)
-      : state_files(trainer, std::move(about), seq2seq::resume_reasons()),
+      : state_files(trainer, std::move(about), training_resume_reasons()),
         trainer_(trainer),
         metadata_(std::move(metadata)),
         kept_epochs_(std::move(kept_epochs)) {}
@@ -199,7 +202,7 @@ run_result train_model(B& backend, run_options const& options, training_data dat
                directory.resumed() ? state : options.init.value_or(options.out), "the model knows ",
                model.config().vocabulary, " tokens, but the vocabulary has ", vocab.size());
   auto const about = detail::describe(options, {model.config(), examples, data.domains}, train::settings_of(backend));
-  detail::check_ranks(ranks, options, about, examples);
+  detail::check_ranks(ranks, options, about);
   seq2seq::trainer<B, float, Comm> trainer(backend, model, options.training, communicator);
   seq2seq::t5_learner learner(trainer, examples, valid_set);
   detail::t5_files files(trainer, about,

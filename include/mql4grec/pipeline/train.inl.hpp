@@ -60,13 +60,34 @@ MQL4GREC_DEFINITION void set_prefixes(training_data& data) {
     }
 }
 
+/// The conditions of a run that are about its data. check_conditions() reports the first key that differs, so these are
+/// after the ones that tell more.
+inline constexpr char const *data_condition = "users_and_tokens",
+                            *replayed_data_condition = "users_and_tokens_replayed";
+
+/// The name and the checksum of each dataset.
+MQL4GREC_DEFINITION json checksums_of(tasks::training_set const& set) {
+  json all = json::array();
+  for (auto const& data : set.datasets()) all.push_back({data.name, checksum_of(data)});
+  return all;
+}
+
+MQL4GREC_DEFINITION std::map<std::string, std::string> training_resume_reasons() {
+  auto reasons = seq2seq::resume_reasons();
+  for (auto const* key : {data_condition, replayed_data_condition})
+    reasons[key] = "each dataset with a checksum of its histories, split and token sequences";
+  return reasons;
+}
+
 MQL4GREC_DEFINITION void check_ranks(train::run_ranks const& ranks, run_options const& options,
-                                     train::run_description const& about, tasks::replayed_set const& examples) {
+                                     train::run_description const& about) {
   if (!ranks.all_reduce) return;
   auto const text = about.conditions->dump() + about.settings->dump() + std::to_string(options.training.epochs) +
                     (options.training.sharded_moments ? "sharded" : "");
-  for (auto const* set : {&examples.target(), &examples.source()})
-    for (auto const& data : set->datasets()) ranks.expect_equal("the dataset " + data.name, checksum_of(data));
+  for (auto const* key : {data_condition, replayed_data_condition})
+    if (about.conditions->contains(key))
+      for (auto const& one : about.conditions->at(key))
+        ranks.expect_equal("the dataset " + one.at(0).get<std::string>(), one.at(1).get<std::uint64_t>());
   ranks.expect_equal("the set of options", checksum(std::as_bytes(std::span(text))));
 }
 
@@ -77,8 +98,11 @@ MQL4GREC_DEFINITION train::run_description describe(run_options const& options, 
   conditions["tasks"] = options.tasks;
   if (options.modality_dropout > 0) conditions["modality_dropout"] = options.modality_dropout;
   if (options.training_users) conditions["training_users"] = json_of(*options.training_users);
-  if (examples.replayed() > 0)
+  conditions[data_condition] = checksums_of(examples.target());
+  if (examples.replayed() > 0) {
     conditions["replay"] = {{"share", options.replay_share}, {"examples", examples.source().size()}};
+    conditions[replayed_data_condition] = checksums_of(examples.source());
+  }
   if (!subject.domains.empty()) conditions["domains"] = subject.domains;
   if (auto const until = time_of(examples)) conditions["until"] = *until;
   return {std::make_shared<json const>(std::move(conditions)),

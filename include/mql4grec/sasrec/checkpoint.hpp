@@ -1,6 +1,7 @@
 #pragma once
 // A SASRec as config.json and model.safetensors, and the JSON of a run's state; see train/state_file.hpp.
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,9 @@ void from_json(json const& in, training_progress& p);
 [[nodiscard]] train::run_description describe(training_options const& o, sasrec_config const& c,
                                               catalog::interactions const& data,
                                               train::backend_settings const& backend);
+
+/// The reasons why conditions must be equal, by the condition's name, for error messages.
+[[nodiscard]] std::map<std::string, std::string> resume_reasons();
 
 /// Writes the configuration to a file. Throws file_error.
 void write_config(std::filesystem::path const& path, sasrec_config const& c);

@@ -1,8 +1,10 @@
 #pragma once
 // Definitions of what sasrec/checkpoint.hpp declares and isn't a template.
+#include <algorithm>
 #include <memory>
 #include <utility>
 
+#include "mql4grec/catalog/checksum.hpp"
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/sasrec/checkpoint.hpp"
 
@@ -54,28 +56,24 @@ MQL4GREC_DEFINITION json config_json(sasrec_config const& c) {
           {"deviation", c.deviation}};
 }
 
+/// The condition of a run that is about its data.
+inline constexpr char const* data_condition = "users_and_items";
+
+MQL4GREC_DEFINITION std::map<std::string, std::string> resume_reasons() {
+  return {{data_condition, "checksums of all histories, their split and the training users"}};
+}
+
 MQL4GREC_DEFINITION train::run_description describe(training_options const& o, sasrec_config const& c,
                                                     catalog::interactions const& data,
                                                     train::backend_settings const& backend) {
-  json conditions{{"model", config_json(c)},
-                  {"users", data.users()},
-                  {"interactions", data.items.size()},
-                  {"epochs", o.epochs},
-                  {"batch_size", o.batch_size},
-                  {"learning_rate", o.learning_rate},
-                  {"warmup", o.warmup},
-                  {"beta1", o.optimizer.beta1},
-                  {"beta2", o.optimizer.beta2},
-                  {"epsilon", o.optimizer.epsilon},
-                  {"weight_decay", o.optimizer.weight_decay},
-                  {"clip_norm", o.optimizer.clip_norm},
-                  {"dropout", o.dropout},
-                  {"patience", o.patience},
+  json conditions{{"model", config_json(c)}, {"users", data.users()},      {"interactions", data.items.size()},
+                  {"epochs", o.epochs},      {"batch_size", o.batch_size}, {"learning_rate", o.learning_rate},
+                  {"warmup", o.warmup},      {"dropout", o.dropout},       {"patience", o.patience},
                   {"seed", o.seed}};
-  if (auto const& muon = o.hidden_optimizer)
-    conditions["muon"] = {{"momentum", muon->momentum}, {"iterations", muon->iterations}, {"scale", muon->scale}};
+  train::add_conditions(conditions, o.optimizer, o.hidden_optimizer);
   if (data.time) conditions["until"] = data.time->until;
-  if (!data.is_trained.empty()) conditions["training_users"] = data.is_trained;
+  if (!data.is_trained.empty()) conditions["training_users"] = std::ranges::count(data.is_trained, 1);
+  conditions[data_condition] = catalog::checksum_of(data);
   json settings = backend;
   settings["block_items"] = o.block_items;
   return {std::make_shared<json const>(std::move(conditions)), std::make_shared<json const>(std::move(settings))};

@@ -30,7 +30,8 @@ template <class Trainer>
 class run_files : public train::state_files<Trainer, training_progress> {
  public:
   run_files(Trainer& trainer, train::run_description about)
-      : train::state_files<Trainer, training_progress>(trainer, std::move(about)), trainer_(trainer) {}
+      : train::state_files<Trainer, training_progress>(trainer, std::move(about), resume_reasons()),
+        trainer_(trainer) {}
 
   void begin(std::filesystem::path const&) const {}
   void write_model(std::filesystem::path const& directory, training_progress const&) const {
