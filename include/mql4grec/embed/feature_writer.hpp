@@ -29,9 +29,9 @@ enum class feature_run {
 /// stays as it is until commit() replaces it.
 class feature_writer {
  public:
-  /// Opens the unfinished file. `inputs` is an object with a string or number for everything that the features depend
-  /// on. Throws file_error if it can't be written; if it exists and `how` is feature_run::begin; and if the interrupted
-  /// run had another shape or other inputs, with the names of those that differ.
+  /// Opens the unfinished file. `inputs` is an object with a member for everything that the features depend on. Throws
+  /// file_error if it can't be written; if it exists and `how` is feature_run::begin; and if the interrupted run had
+  /// another shape or other inputs, with the names of those that differ.
   feature_writer(std::filesystem::path path, feature_shape shape, json const& inputs, feature_run how);
   feature_writer(feature_writer const&) = delete;
   feature_writer& operator=(feature_writer const&) = delete;
@@ -49,6 +49,8 @@ class feature_writer {
  private:
   void open(feature_run how);
   void read_state();
+  index_t bytes_of(index_t rows) const;  // of the file with so many rows
+  bool is_in_place() const;              // an earlier commit() was killed after it had moved the file
   void write_state() const;
   void write_at(index_t begin, void const* data, index_t bytes) const;
 

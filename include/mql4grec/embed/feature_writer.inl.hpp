@@ -42,8 +42,7 @@ MQL4GREC_DEFINITION void feature_writer::append(host_matrix_view<float const> ro
           " values, expected ", shape_.width, ", contiguous");
   expects(rows.rows() <= shape_.rows - done_, path_.string(), ": ", rows.rows(), " rows after ", done_, ", expected ",
           shape_.rows, " altogether");
-  index_t const row_bytes = shape_.width * index_t{sizeof(float)};
-  write_at(std::ssize(prefix_) + done_ * row_bytes, rows.data, rows.rows() * row_bytes);
+  write_at(bytes_of(done_), rows.data, rows.size() * index_t{sizeof(float)});
   expects_file(::fsync(descriptor_) == 0, path_, "can't be synced to the disk: ", std::strerror(errno));
   done_ += rows.rows();
   write_state();
@@ -51,9 +50,12 @@ MQL4GREC_DEFINITION void feature_writer::append(host_matrix_view<float const> ro
 
 MQL4GREC_DEFINITION void feature_writer::commit() {
   expects(done_ == shape_.rows, path_.string(), ": ", done_, " rows, expected ", shape_.rows);
-  expects_file(::close(std::exchange(descriptor_, -1)) == 0, path_, "can't be closed: ", std::strerror(errno));
-  expects_file(::rename(unfinished_.c_str(), path_.c_str()) == 0, path_,
-               "can't be put in place: ", std::strerror(errno));
+  if (descriptor_ >= 0) {
+    expects_file(::close(std::exchange(descriptor_, -1)) == 0, path_, "can't be closed: ", std::strerror(errno));
+    expects_file(::rename(unfinished_.c_str(), path_.c_str()) == 0, path_,
+                 "can't be put in place: ", std::strerror(errno));
+    sync_name(path_);  // before the state is gone
+  }
   ::unlink(state_.c_str());
 }
 
@@ -63,18 +65,29 @@ MQL4GREC_DEFINITION void feature_writer::open(feature_run how) {
   expects_file(!interrupted || how == feature_run::resume, state_,
                "is the state of an interrupted run; resume it, or remove it");
   if (interrupted) read_state();
+  if (interrupted && is_in_place()) return;
   int const flags = O_WRONLY | O_CLOEXEC | (interrupted ? 0 : O_CREAT | O_TRUNC);
   descriptor_ = ::open(unfinished_.c_str(), flags, 0644);
   expects_file(descriptor_ >= 0, interrupted ? unfinished_ : path_,
                "can't be opened for writing: ", std::strerror(errno));
   if (!interrupted) return write_at(0, prefix_.data(), std::ssize(prefix_));
-  index_t const bytes = std::ssize(prefix_) + done_ * shape_.width * index_t{sizeof(float)};
+  index_t const bytes = bytes_of(done_);
   struct ::stat status {};
   bool const known = ::fstat(descriptor_, &status) == 0;
   if (known && status.st_size >= bytes) return;
   ::close(std::exchange(descriptor_, -1));  // the destructor isn't called, and the files stay
   raise<file_error>(unfinished_.string(), ": has ", known ? status.st_size : 0, " bytes, expected at least ", bytes,
                     " for the ", done_, " rows in ", state_.filename().string());
+}
+
+MQL4GREC_DEFINITION index_t feature_writer::bytes_of(index_t rows) const {
+  return std::ssize(prefix_) + rows * shape_.width * index_t{sizeof(float)};
+}
+
+MQL4GREC_DEFINITION bool feature_writer::is_in_place() const {
+  std::error_code ignored;
+  return done_ == shape_.rows && !std::filesystem::exists(unfinished_, ignored) &&
+         std::filesystem::file_size(path_, ignored) == static_cast<std::uintmax_t>(bytes_of(shape_.rows));
 }
 
 MQL4GREC_DEFINITION void feature_writer::read_state() {
