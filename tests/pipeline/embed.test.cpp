@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <filesystem>
+#include <memory>
 
 #include "catalog/scratch.hpp"
 #include "mql4grec/embed/encoder/any_text_encoder.hpp"
@@ -36,7 +37,9 @@ static_assert(embed::Tokenizer<characters>);
 struct counting_encoder {
   using input = embed::token_batch;
   std::vector<float> weights = std::vector<float>(2);
+  embed::bert_config shape = {};
 
+  embed::bert_config const& config() const { return shape; }
   index_t features() const { return 2; }
   index_t positions() const { return 8; }
   index_t vocabulary() const { return 128; }
@@ -200,7 +203,7 @@ TEST_CASE("embed_texts: any number of ranks writes the file of a single process;
 
 TEST_CASE("embed_texts: a run is resumed with the same inputs only") {
   scratch const here;
-  cpu::backend backend;
+  cpu::backend::options how;
   index_t asked = 0;
   pipeline::embedding_run run{
       .out = here / "f.npy", .how = embed::feature_run::resume, .section = 10, .interrupted = [&] {
@@ -208,8 +211,12 @@ TEST_CASE("embed_texts: a run is resumed with the same inputs only") {
       }};
   auto texts = many_texts(100);
   counting_encoder encoder;
+  characters tokenizer;
   pipeline::text_embedding_options options{.batch_tokens = 64};
-  auto const embed = [&] { return pipeline::embed_texts(backend, encoder, characters{}, texts, options, run); };
+  auto const embed = [&] {
+    cpu::backend backend(how);
+    return pipeline::embed_texts(backend, encoder, tokenizer, texts, options, run);
+  };
   REQUIRE(embed().status == train::run_status::interrupted);
   run.interrupted = [] { return false; };
   texts[50].push_back("new");
@@ -218,6 +225,15 @@ TEST_CASE("embed_texts: a run is resumed with the same inputs only") {
   CHECK(has(complaint_of(embed), "another encoder, texts"));
   texts = many_texts(100);
   encoder.weights[0] = 0;
+  encoder.shape.epsilon = 1e-6;
+  CHECK(has(complaint_of(embed), "another configuration;"));
+  encoder.shape = {};
+  tokenizer.shift = 1;
+  CHECK(has(complaint_of(embed), "another tokenizer;"));
+  tokenizer.shift = 0;
+  how.products = precision::bf16;
+  CHECK(has(complaint_of(embed), "another precision;"));
+  how.products = precision::fp32;
   options.max_tokens = 5;
   CHECK(has(complaint_of(embed), "another max_tokens"));
   options.max_tokens = 512;
@@ -228,6 +244,44 @@ TEST_CASE("embed_texts: a run is resumed with the same inputs only") {
   CHECK(has(complaint_of(embed), "f.npy.rows: has 130 bytes, expected at least"));
   write_file(here / "f.npy.state.json", "{}");
   CHECK(has(complaint_of(embed), "f.npy.state.json: key 'rows' is missing"));
+}
+
+TEST_CASE("json_of: encoders of the same sizes and other arithmetic differ") {
+  using pipeline::detail::json_of;
+  embed::llama_config llama;
+  auto const before = json_of(llama);
+  llama.rotary.base = 1e6;
+  CHECK(json_of(llama) != before);
+  llama.rotary.base = 10000;
+  llama.rotary_divisors = std::vector<float>(64, 2.f);
+  CHECK(json_of(llama) != before);
+  CHECK(json_of(embed::clip_vision_config{.activation = embed::clip_activation::gelu}) !=
+        json_of(embed::clip_vision_config{}));
+  CHECK(json_of(embed::bert_config{.heads = 6}) != json_of(embed::bert_config{}));
+}
+
+TEST_CASE("feature_writer: a run that was killed after its file was put in place is ended by resuming it") {
+  scratch const here;
+  auto const path = here / "f.npy", state = here / "f.npy.state.json";
+  std::vector<float> const values = {1, 2, 3, 4, 5, 6};
+  auto const writer = [&](embed::feature_run how) {
+    return std::make_unique<embed::feature_writer>(path, embed::feature_shape{2, 3}, json{{"a", 1}}, how);
+  };
+  auto first = writer(embed::feature_run::begin);
+  first->append({values.data(), 2, 3});
+  auto const text = read_file(state);
+  first->commit();
+  auto const file = read_file(path);
+  write_file(state, text);
+  CHECK(has(complaint_of([&] { writer(embed::feature_run::begin); }), "is the state of an interrupted run"));
+  auto again = writer(embed::feature_run::resume);
+  CHECK(again->done() == 2);
+  again->commit();
+  CHECK_FALSE(std::filesystem::exists(state));
+  CHECK(read_file(path) == file);
+  write_file(state, text);
+  write_file(path, file.substr(1));  // another one
+  CHECK(has(complaint_of([&] { writer(embed::feature_run::resume); }), "f.npy.rows: can't be opened for writing"));
 }
 
 TEST_CASE("texts_of: the fields in their order, without empty ones") {
@@ -315,6 +369,17 @@ TEST_CASE("embed_images: one bad image is named and its row is zeros, the others
   options.reading.strict = true;
   CHECK(has(complaint_of([&] { (void)embed("strict.npy"); }), "bad.png: "));
   CHECK_FALSE(std::filesystem::exists(here / "strict.npy"));
+  auto const resumed = [&] {
+    return pipeline::embed_images(backend, brightness_encoder{}, images, options,
+                                  {.out = here / "r.npy", .how = embed::feature_run::resume, .section = 2});
+  };
+  CHECK(has(complaint_of([&] { (void)resumed(); }), "bad.png: "));
+  options.reading.strict = false;
+  options.reading.preprocessing.rescale = 1;
+  CHECK(has(complaint_of([&] { (void)resumed(); }), "the interrupted run had another preprocessing;"));
+  options.reading.preprocessing.rescale = 1 / 255.;
+  CHECK(resumed().progress.here == 3);
+  CHECK(read_file(here / "r.npy") == read_file(here / "f.npy"));
 }
 #endif
 

@@ -21,6 +21,7 @@
 #include <span>
 #include <string>
 #include <thread>
+#include <variant>
 #include <vector>
 
 #include "mql4grec/backend/contract/row_blocks.hpp"
@@ -31,6 +32,7 @@
 #include "mql4grec/core/checksum.hpp"
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/core/macros.hpp"
+#include "mql4grec/embed/encoder/config.hpp"
 #include "mql4grec/embed/encoder/item_encoder.hpp"
 #include "mql4grec/embed/feature_writer.hpp"
 #include "mql4grec/embed/image/item_images.hpp"
@@ -172,9 +174,9 @@ void for_each_of(cpu::thread_pool& threads, index_t n, Task&& task) {
 /// that no other one does, and rank 0 writes them in order.
 class embedding_loop {
  public:
-  /// `inputs` are kept with the rows, and compared when a run is continued. `more`: a checksum of what the ranks must
-  /// have in common besides.
-  embedding_loop(embedding_run const& run, embed::feature_shape shape, json const& inputs, std::uint64_t more)
+  /// `inputs` are kept with the rows, and compared when a run is continued. `more`: what the ranks must have in common
+  /// besides.
+  embedding_loop(embedding_run const& run, embed::feature_shape shape, json const& inputs, std::uint64_t more = 0)
       : run_(run), ranks_(run.ranks), items_(shape.rows) {
     expects(run.section >= 1, "embedding: sections of ", run.section, " items, expected at least 1");
     train::expect_equal(ranks_, "the set of inputs", checksum_of(inputs, shape, more));
@@ -253,24 +255,47 @@ void copy_rows(B& worker, in_matrix<B, float> from, std::vector<index_t> const& 
                 to_size(from.columns()) * sizeof(float));
 }
 
-/// A checksum of how a tokenizer divides the first texts of a catalog. 0 for a single rank, which compares it with
-/// none.
+/// A checksum of how a tokenizer divides the first texts of a catalog.
 template <embed::Tokenizer T>
-std::uint64_t checksum_of(T const& tokenizer, item_texts const& texts, index_t max_tokens,
-                          train::host_communicator const& ranks) {
-  if (ranks.world_size() == 1) return 0;
+std::uint64_t checksum_of(T const& tokenizer, item_texts const& texts) {
   constexpr std::size_t most = 1024;  // items
+  constexpr index_t most_tokens = 512;
   auto sum = static_cast<std::uint64_t>(tokenizer.vocab_size());
   for (std::size_t i = 0; i < std::min(most, texts.size()); ++i)
     for (auto const& text : texts[i]) {
-      auto const tokens = tokenizer.encode(text, embed::encode_options{.max_tokens = max_tokens});
+      auto const tokens = tokenizer.encode(text, embed::encode_options{.max_tokens = most_tokens});
       sum = checksum(std::as_bytes(std::span(tokens)), sum);
     }
   return sum;
 }
 
-/// A checksum of how images are read.
-std::uint64_t checksum_of(embed::image_reading const& how);
+/// The sizes of an encoder, as inputs of a run.
+json json_of(embed::bert_config const& c);
+json json_of(embed::llama_config const& c);
+json json_of(embed::clip_vision_config const& c);
+/// From decoded images to pixels.
+json json_of(embed::image_preprocessing const& how);
+
+/// The configuration of an encoder of this library; null for others.
+template <class Encoder>
+json configuration_of(Encoder const& encoder) {
+  if constexpr (requires { encoder.kind(); })
+    return std::visit([](auto const& one) { return configuration_of(one); }, encoder.kind());
+  else if constexpr (requires { json_of(encoder.config()); })
+    return json_of(encoder.config());
+  else
+    return nullptr;
+}
+
+/// What the features of texts and of images depend on besides: the encoder, the backend, and how items are grouped.
+template <Backend B, class Encoder>
+json inputs_of(B& backend, Encoder const& encoder, embedding_run const& run) {
+  json inputs = train::settings_of(backend);
+  inputs["encoder"] = hash_of_parameters(backend, encoder);
+  inputs["configuration"] = configuration_of(encoder);
+  inputs["section"] = run.section;
+  return inputs;
+}
 
 /// The texts of a section: field `f` of item `item` is one of them.
 struct section_texts {
@@ -300,13 +325,12 @@ template <Backend B, class Encoder, embed::Tokenizer Tokenizer>
       for (auto const& text : item) content.add(text);
       content.add(0xffffffff);
     }
-    json const inputs = {{"encoder", detail::hash_of_parameters(backend, encoder)},
-                         {"texts", content.text()},
-                         {"max_tokens", max_tokens},
-                         {"batch_tokens", options.batch_tokens},
-                         {"section", run.section}};
-    detail::embedding_loop loop(run, {std::ssize(texts), width}, inputs,
-                                detail::checksum_of(tokenizer, texts, max_tokens, run.ranks));
+    json inputs = detail::inputs_of(backend, encoder, run);
+    inputs["texts"] = content.text();
+    inputs["tokenizer"] = detail::checksum_of(tokenizer, texts);
+    inputs["max_tokens"] = max_tokens;
+    inputs["batch_tokens"] = options.batch_tokens;
+    detail::embedding_loop loop(run, {std::ssize(texts), width}, inputs);
     auto threads = detail::open_threads(backend);
     return loop.run([&](index_t first, host_matrix_view<float> rows, embedding_result& result) {
       detail::section_texts section;
@@ -373,11 +397,11 @@ template <Backend B, class Encoder>
       std::error_code ignored;
       if (!path.empty()) content.add(std::to_string(std::filesystem::file_size(path, ignored)));
     }
-    json const inputs = {{"encoder", detail::hash_of_parameters(backend, encoder)},
-                         {"images", content.text()},
-                         {"batch", options.batch},
-                         {"section", run.section}};
-    detail::embedding_loop loop(run, {std::ssize(images), width}, inputs, detail::checksum_of(options.reading));
+    json inputs = detail::inputs_of(backend, encoder, run);
+    inputs["images"] = content.text();
+    inputs["preprocessing"] = detail::json_of(options.reading.preprocessing);
+    inputs["batch"] = options.batch;
+    detail::embedding_loop loop(run, {std::ssize(images), width}, inputs, options.reading.strict ? 1 : 0);
     auto threads = detail::open_threads(backend);
     return loop.run([&](index_t first, host_matrix_view<float> rows, embedding_result& result) {
       std::vector<index_t> present;

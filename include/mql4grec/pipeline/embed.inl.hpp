@@ -63,18 +63,48 @@ MQL4GREC_DEFINITION std::string content_hash::text() const {
   return {digits.data(), end};
 }
 
-MQL4GREC_DEFINITION std::uint64_t checksum_of(embed::image_reading const& how) {
-  auto const& to = how.preprocessing;
-  json const all = {static_cast<int>(to.resize),
-                    to.shortest_edge,
-                    {to.exact_size.width, to.exact_size.height},
-                    {to.crop.width, to.crop.height},
-                    to.rescale,
-                    to.mean,
-                    to.deviation,
-                    how.strict};
-  auto const text = all.dump();
-  return checksum(std::as_bytes(std::span(text)));
+MQL4GREC_DEFINITION json json_of(embed::bert_config const& c) {
+  return {{"model_type", "bert"},     {"vocabulary", c.vocabulary}, {"width", c.width},
+          {"layers", c.layers},       {"heads", c.heads},           {"inner_width", c.inner_width},
+          {"positions", c.positions}, {"types", c.types},           {"epsilon", c.epsilon}};
+}
+
+MQL4GREC_DEFINITION json json_of(embed::llama_config const& c) {
+  return {{"model_type", "llama"},
+          {"vocabulary", c.vocabulary},
+          {"width", c.width},
+          {"layers", c.layers},
+          {"heads", c.heads},
+          {"key_heads", c.key_heads},
+          {"inner_width", c.inner_width},
+          {"positions", c.positions},
+          {"epsilon", c.epsilon},
+          {"rotary_frequencies", nn::rotary_frequencies(c.rotary)},
+          {"rotary_divisors", c.rotary_divisors}};
+}
+
+MQL4GREC_DEFINITION json json_of(embed::clip_vision_config const& c) {
+  return {{"model_type", "clip_vision_model"},
+          {"width", c.width},
+          {"layers", c.layers},
+          {"heads", c.heads},
+          {"inner_width", c.inner_width},
+          {"channels", c.channels},
+          {"image_size", c.image_size},
+          {"patch", c.patch},
+          {"projection", c.projection},
+          {"epsilon", c.epsilon},
+          {"activation", c.activation == embed::clip_activation::gelu ? "gelu" : "quick_gelu"}};
+}
+
+MQL4GREC_DEFINITION json json_of(embed::image_preprocessing const& how) {
+  return {{"resize", static_cast<int>(how.resize)},
+          {"shortest_edge", how.shortest_edge},
+          {"exact_size", {how.exact_size.width, how.exact_size.height}},
+          {"crop", {how.crop.width, how.crop.height}},
+          {"rescale", how.rescale},
+          {"mean", how.mean},
+          {"deviation", how.deviation}};
 }
 
 MQL4GREC_DEFINITION std::uint64_t embedding_loop::checksum_of(json const& inputs, embed::feature_shape shape,
