@@ -48,12 +48,14 @@ std::filesystem::path grown_features(lab const& l, addition const& more, index_t
 row_result measured(lab const& l, addition const& more, index_t times, std::string const& seed) {
   std::vector<std::string> const key = times == 1 ? std::vector<std::string>{"1"}  // the same for all additions
                                                   : std::vector<std::string>{more.name, std::to_string(times)};
-  auto const k = codes_of_level(l);
-  auto const found = translate(
-      l, {.name = file_name("grown", key), .features = grown_features(l, more, times), .codes = {k, k, k, k}});
-  auto const data = with_codes(l, found.catalog.codes);
   auto named = key;
   named.push_back(seed);
+  auto const k = codes_of_level(l);
+  auto const found = translate(l, {.name = file_name("grown", named),
+                                   .features = grown_features(l, more, times),
+                                   .codes = {k, k, k, k},
+                                   .seed = std::stoi(seed)});
+  auto const data = with_codes(l, found.catalog.codes);
   auto const model = l.train(file_name("collisions", named), l.run("next-text", std::stoi(seed)), data);
   auto out = l.judge(model, data.datasets.front());
   add_measurements(out, found);

@@ -18,9 +18,13 @@
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/core/npy.hpp"
+#include "mql4grec/embed/npy_features.hpp"
+#include "mql4grec/embed/statistics.hpp"
 #include "mql4grec/metrics/bootstrap.hpp"
+#include "mql4grec/pipeline/dataset.hpp"
 #include "mql4grec/seq2seq/checkpoint.hpp"
 #include "report/text.hpp"
+#include "translations.hpp"
 
 namespace mql4grec::experiments {
 
@@ -40,9 +44,17 @@ constexpr std::array<built_in_shop, 3> shops = {{{"Kitchen", 3, 1000}, {"Music",
 
 /// A finished run has this file.
 constexpr char const* summary_name = "finished.json";
+/// In the directory of the tables, so that whoever removes models keeps it.
+constexpr char const* settings_name = "settings.json";
+/// The run that measures the time.
+constexpr char const* rate_name = "rate";
 
 /// Training on the built-in catalog: a model that two cores train in seconds.
 constexpr index_t built_in_examples = 120'000, dataset_examples = 300'000;
+
+/// To be raised when models, their trainings or quantizers change, so that rows of before and after aren't in one
+/// table.
+constexpr int recipe = 1;
 
 std::string machine() {
   std::ifstream cpus("/proc/cpuinfo");
@@ -67,24 +79,51 @@ catalog::interactions with_users(catalog::interactions const& data, index_t user
   return out;
 }
 
-json settings_of(lab_options const& o) {
+/// What the results depend on, as far as it is known before the data are read.
+json settings_of(lab const& l) {
+  auto const& o = l.options();
   json sources = json::array();
   for (auto const& path : o.sources) sources.push_back(catalog::dataset_paths(path).name());
   return {{"dataset", o.dataset.empty() ? "the built-in catalog" : catalog::dataset_paths(o.dataset).name()},
           {"sources", sources},
           {"users", o.users},
-          {"examples", o.examples},
+          {"examples", l.budget()},
+          {"recipe", recipe},
           {"backend", o.common.backend},
           {"precision", o.common.precision},
           {"threads", o.common.threads},
           {"version", MQL4GREC_VERSION}};
 }
 
-/// Throws error if the directory has results of other settings.
-void check_settings(std::filesystem::path const& out, json const& settings, bool keep) {
-  auto const path = out / "runs" / "settings.json";
+/// Checksums of what the tables read: histories and tokens of each dataset, and the features that are quantized.
+json checksums_of(lab const& l) {
+  json all = json::array();
+  auto const add = [&](std::filesystem::path const& path) {
+    auto const data = l.read(path);
+    all.push_back({data.name, pipeline::detail::checksum_of(data)});
+  };
+  add(l.target_path());
+  for (auto const& path : l.source_paths()) add(path);
+  if (auto const path = find_features(l))
+    all.push_back({path->filename().string(), embed::checksum_of_rows(embed::npy_features(*path))});
+  return all;
+}
+
+/// Whether the directory has tables or models.
+bool has_results(std::filesystem::path const& out) {
+  for (auto const& file : std::filesystem::directory_iterator(out))
+    if (file.path().extension() == ".csv") return true;
+  for (auto const& run : std::filesystem::directory_iterator(out / "runs"))
+    if (run.path().filename() != rate_name) return true;
+  return false;
+}
+
+/// Throws error if the directory has results of other settings, or of settings that are unknown.
+void check_settings(std::filesystem::path const& out, json const& settings) {
+  auto const path = out / settings_name;
   if (!std::filesystem::exists(path)) {
-    if (keep) write_json(path, settings);
+    expects_file(!has_results(out), path, "is missing, so nobody knows how the results there were computed; give ",
+                 "another --out");
     return;
   }
   auto const before = read_json(path);
@@ -120,7 +159,8 @@ tasks::dataset without(tasks::dataset data, language::modality kind) {
 lab::lab(lab_options options, compute const& on, progress_log& log)
     : options_(std::move(options)), compute_(on), log_(log) {
   make_directory(options_.out / "runs");
-  check_settings(options_.out, settings_of(options_), !options_.plan_only);
+  auto settings = settings_of(*this);
+  check_settings(options_.out, settings);
   if (built_in())
     write_built_in();
   else
@@ -132,6 +172,9 @@ lab::lab(lab_options options, compute const& on, progress_log& log)
   auto all = sources_;
   all.insert(all.begin(), target_);
   vocab_ = pipeline::vocabulary_of(all);
+  settings["checksums"] = checksums_of(*this);
+  check_settings(options_.out, settings);
+  if (!options_.plan_only) write_json(options_.out / settings_name, settings);
 }
 
 void lab::write_built_in() {
@@ -363,7 +406,7 @@ void lab::print_plan(table const& of, std::vector<planned_row> const& plan) {
 double lab::measure_rate() const {
   constexpr std::int64_t last = 5;
   auto options = run("next");
-  options.out = run_path("rate");
+  options.out = run_path(rate_name);
   options.training.epochs = 1'000'000;
   std::filesystem::remove_all(options.out);
   std::clock_t begin = 0, end = 0;  // processor time, so that other work on the machine doesn't count

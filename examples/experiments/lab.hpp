@@ -66,8 +66,8 @@ std::vector<std::string> recommender_columns();
 
 class lab {
  public:
-  /// Reads the datasets, or writes the built-in ones. Throws error for a directory whose models were computed with
-  /// other options.
+  /// Reads the datasets, or writes the built-in ones. Throws error for a directory whose results were computed with
+  /// other options, another recipe or other data, or whose settings.json is missing.
   lab(lab_options options, compute const& on, progress_log& log);
 
   lab_options const& options() const { return options_; }

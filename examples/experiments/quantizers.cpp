@@ -30,10 +30,11 @@ std::vector<configuration> configurations_of(lab const& l) {
 
 row_result measured(lab const& l, configuration const& c, std::string const& seed) {
   auto const codes = text_of(c.codes);
-  auto const found = translate(l, {.name = file_name("quantizer", {c.quantizer, codes}),
+  auto const found = translate(l, {.name = file_name("quantizer", {c.quantizer, codes, seed}),
                                    .features = features_of(l),
                                    .quantizer = c.quantizer,
                                    .codes = c.codes,
+                                   .seed = std::stoi(seed),
                                    .collisions = c.collisions});
   auto const data = with_codes(l, found.catalog.codes);
   auto const name = file_name("quantizers", {c.quantizer, codes, c.collisions, seed});

@@ -20,9 +20,11 @@ program::translation_request request_of(lab const& l, translation const& from) {
   run.model.codes = from.codes;
   run.model.hidden = l.built_in() ? std::vector<index_t>{128, 64} : std::vector<index_t>{512, 256, 128};
   if (l.built_in()) run.model.latent_width = 16;
-  run.options = {.training = {.batch_size = l.built_in() ? 128 : 1024}, .epochs = 150};
+  auto const seed = static_cast<std::uint64_t>(from.seed);
+  run.options = {.training = {.batch_size = l.built_in() ? 128 : 1024}, .epochs = 150, .seed = seed};
   run.resume = true;
-  if (from.quantizer == "residual k-means") request.kmeans = quantize::residual_kmeans_options{.codes = from.codes};
+  if (from.quantizer == "residual k-means")
+    request.kmeans = quantize::residual_kmeans_options{.codes = from.codes, .clustering = {.seed = seed}};
   return request;
 }
 
@@ -40,7 +42,7 @@ void learn(lab const& l, translation const& from) {
 
 }  // namespace
 
-std::filesystem::path features_of(lab const& l) {
+std::optional<std::filesystem::path> find_features(lab const& l) {
   catalog::dataset_paths const files(l.target_path());
   if (l.built_in()) return files.embeddings(language::name_of(language::modality::text));
   std::vector<std::filesystem::path> found;
@@ -48,9 +50,14 @@ std::filesystem::path features_of(lab const& l) {
     auto const name = file.path().filename().string();
     if (name.starts_with(files.name() + ".emb-") && file.path().extension() == ".npy") found.push_back(file.path());
   }
-  expects(!found.empty(), files.embeddings("<encoder>").string(),
+  return found.empty() ? std::nullopt : std::optional(std::ranges::min(found));
+}
+
+std::filesystem::path features_of(lab const& l) {
+  auto const found = find_features(l);
+  expects(found.has_value(), catalog::dataset_paths(l.target_path()).embeddings("<encoder>").string(),
           ": there is no such file, expected the features of items");
-  return std::ranges::min(found);
+  return *found;
 }
 
 translated_target translate(lab const& l, translation const& from) {

@@ -1,6 +1,7 @@
 #pragma once
 // Quantizers of the tables: the target's features become codes, and the codes a dataset.
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,10 +12,11 @@ namespace mql4grec::experiments {
 
 /// A quantizer, and how items that share a sequence are separated.
 struct translation {
-  std::string name;                ///< of the quantizer's files; equal names have equal features, quantizers and codes
+  std::string name;                ///< of the quantizer's files; whatever else differs but `collisions` is in it
   std::filesystem::path features;  ///< a .npy file; see features_of
   std::string quantizer = "residual k-means";  ///< or "RQ-VAE"
   std::vector<index_t> codes = {};             ///< K of each level
+  index_t seed = 1;                            ///< of the quantizer
   std::string collisions = "reallocate";       ///< see pipeline::collision_policy_named
 };
 
@@ -26,7 +28,9 @@ struct translated_target {
 };
 
 /// The features of the target's items: text of the built-in catalog, or the first `Name.emb-<encoder>.npy` of a
-/// dataset. Throws error if it has none.
+/// dataset, if it has one.
+std::optional<std::filesystem::path> find_features(lab const& l);
+/// The same. Throws error if there are none.
 std::filesystem::path features_of(lab const& l);
 
 /// Trains the quantizer, unless it exists, and translates all items. Throws interruption.

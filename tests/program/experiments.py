@@ -2,6 +2,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -66,9 +67,22 @@ def an_interrupted_table_goes_on():
 def other_options_are_refused():
     check_done(experiments("growth", "--plan", "--out", "out", *TINY))
     check(not os.path.exists("out/growth.csv"), "a plan fills no table")
-    check(not os.path.exists("out/runs/settings.json"), "a plan decides nothing")
+    check(not os.path.exists("out/settings.json"), "a plan decides nothing")
     check_done(experiments("indices", "--out", "out", *TINY))
     check_error(experiments("growth", "--plan", "--out", "out", "--users", "50"), 1, "settings.json", "users")
+    check_error(experiments("growth", "--plan", "--out", "out", "--users", "40", "--threads", "1"), 1, "examples = 300, but these options have 120000")
+    settings, histories = Path("out/settings.json"), Path("out/data/Music/Music.inter.json")
+    for path, before, after, complaint in ((settings, '"recipe": ', '"recipe": 1', "recipe"), (histories, "[1", "[", "checksums")):
+        content = path.read_text()
+        check(before in content, path, content[:200])
+        path.write_text(content.replace(before, after, 1))
+        check_error(experiments("growth", "--plan", "--out", "out", *TINY), 1, "settings.json", complaint)
+        path.write_text(content)
+    shutil.rmtree("out/runs")
+    check_error(experiments("growth", "--plan", "--out", "out", "--users", "50"), 1, "settings.json", "users")
+    settings.rename("settings.json")
+    check_error(experiments("growth", "--plan", "--out", "out", *TINY), 1, "settings.json: is missing")
+    Path("settings.json").rename(settings)
     Path("out/growth.csv").write_text("size,seed\nwhole,1\n")
     check_error(experiments("growth", "--out", "out", *TINY), 1, "growth.csv", "line 1")
 
