@@ -80,6 +80,25 @@ TEST_CASE_TEMPLATE("graph_cache: a launch returns the value returned during capt
   for (int const expected : {1, 2, 2, 2}) CHECK(known.run(b, 7, [&] { return ++calls; }) == expected);
 }
 
+TEST_CASE_TEMPLATE("graph_cache: one key too many takes the place of the one that was run longest ago", B,
+                   MQL4GREC_TEST_DEVICE_BACKENDS) {
+  B b;
+  graph_cache<B, int> known("a test");
+  int calls = 0;
+  auto const called_for = [&](int key) {
+    int const before = calls;
+    known.run(b, key, [&] { ++calls; });
+    return calls > before;
+  };
+  for (int key = 0; key < 256; ++key) CHECK(called_for(key));
+  CHECK(called_for(0));  // is captured
+  CHECK(called_for(256));
+  CHECK_FALSE(called_for(0));
+  CHECK(called_for(1));  // as the first time
+  CHECK(called_for(1));
+  CHECK_FALSE(called_for(1));
+}
+
 TEST_CASE_TEMPLATE("capture: an exception of the work is rethrown unchanged, and the backend remains usable", B,
                    MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;

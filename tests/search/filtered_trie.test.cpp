@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <functional>
 #include <set>
 
 #include "mql4grec/core/random.hpp"
@@ -102,6 +103,88 @@ TEST_CASE_TEMPLATE("filtered trie: a search below its roots equals one in a trie
     }
   }
 }
+
+#if MQL4GREC_HAS_THRUST
+namespace {
+/// A model that counts how often its encoder is called, and not how often a graph of it is launched.
+struct counted_t5 {
+  using device = gpu::backend<gpu::cpp>;
+  using scalar = float;
+  seq2seq::frozen_t5<device, float> const& model;
+  int& encodings;
+
+  seq2seq::t5_config const& config() const { return model.config(); }
+
+  struct decoding {
+    seq2seq::t5_decoding<device, float> of;
+    int& encodings;
+    bool begin(tasks::batch const& queries, tasks::micro_batch part, seq2seq::decoder_capacity capacity,
+               std::function<bool()> const& go_on) {
+      ++encodings;
+      return of.begin(queries, part, capacity, go_on);
+    }
+    void reserve(tasks::batch const& queries, tasks::micro_batch part, seq2seq::decoder_capacity capacity) {
+      of.reserve(queries, part, capacity);
+    }
+    bool encode() {
+      ++encodings;
+      return of.encode();
+    }
+    void step(seq2seq::decoder_rows<device> const& rows, index_t first_place, out_matrix<device, float> logits) const {
+      of.step(rows, first_place, logits);
+    }
+    seq2seq::decoder_shape shape() const { return of.shape(); }
+  };
+  friend decoding make_decoding(device& b, counted_t5 const& counted) {
+    return {make_decoding(b, counted.model), counted.encodings};
+  }
+};
+}  // namespace
+
+TEST_CASE("filtered trie: histories and filters of different sizes are searched by one graph, encoder and all steps") {
+  auto config = small_t5();
+  config.vocabulary = 2 + levels * codes;
+  config.model_width = 8;
+  counted_t5::device b;
+  reference::backend reference;
+  auto const model = random_frozen_t5<float>(b, config);
+  auto const same_model = random_frozen_t5<float>(reference, config);
+  auto const table = random_tables(1).front();
+  auto const version = search::live_trie(std::array{&table}).publish();
+  int encodings = 0;
+  counted_t5 const counted{model, encodings};
+  search::beam_searcher searcher(b, counted);
+  searcher.use(version);
+  search::filtered_trie filtered;
+  random_stream random(2, 0);
+  for (index_t const length : {9, 3, 14, 1, 0, 8}) {
+    tasks::batch query;
+    query.add_input(random_tokens(length, config.vocabulary, to_size(length)).values);
+    query.close_input();
+    auto const items = random_items(table, 3 * length, random);
+    auto const denied = sequences_of(table, items);
+    filtered.clear();
+    auto const root = filtered.drop(version, version.root(0), denied);
+    search::beams found;
+    search::search_queries const queries{
+        .batch = query, .part = {0, 1}, .roots = {&root, 1}, .added = filtered.nodes()};
+    searcher.search(queries, {.beams = 6}, found);
+
+    language::token_table remaining(table.kind(), 40, levels);
+    for (auto const item : table.present())
+      if (!items.contains(item)) remaining.set(item, table.of(item));
+    search::item_trie const alone(remaining);
+    auto const expected =
+        search::search_micro_batch(reference, same_model, alone, {.batch = query, .part = {0, 1}}, {.beams = 6});
+    REQUIRE(found.leaves.size() == expected.leaves.size());
+    for (std::size_t i = 0; i < found.leaves.size(); ++i) {
+      CHECK(std::ranges::equal(filtered.items(version, found.leaves[i]), alone.items(expected.leaves[i])));
+      CHECK(found.scores[i] == doctest::Approx(static_cast<double>(expected.scores[i])).epsilon(1e-5));
+    }
+  }
+  CHECK(encodings == 3);  // as it comes, as it comes in a scratch of the final size, captured; then only launched
+}
+#endif
 
 TEST_CASE("filtered trie: the number of nodes follows the sequences, not the trie") {
   language::token_table table(language::modality::text, 4096, 4);

@@ -23,7 +23,8 @@ concept RelativeBiasOps = Backend<B> &&
 };
 
 /// The operation that repeated attention to the same keys requires of a backend: pack_keys returns them in a faster
-/// layout, or an empty view.
+/// layout, in the backend's scratch, or an empty view. A backend with CaptureOps returns an empty view: work that is
+/// captured keeps no scratch memory.
 template <class B, class T>
 concept KeyPackingOps = Backend<B> &&
     requires(B& b, in_matrix<B, T> k, in_vector<B, index_t> key_offsets, index_t heads) {

@@ -52,7 +52,7 @@ struct recommend_request {
 /// The time that the stages of a request took, or those of the micro-batch that it was part of. Of modalities that are
 /// searched at the same time the longest counts.
 struct stage_times {
-  std::chrono::nanoseconds encode{0};  ///< the encoder; on a device without a deadline only the time to start it
+  std::chrono::nanoseconds encode{0};  ///< the encoder; on a device without a deadline only the upload of the queries
   std::chrono::nanoseconds search{0};  ///< the beam search after it
   std::chrono::nanoseconds rank{0};    ///< the lists of the modalities and their fusion
   std::chrono::nanoseconds queue{0};   ///< the wait for the search to begin; only with a serve::micro_batcher

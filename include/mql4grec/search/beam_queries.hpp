@@ -51,8 +51,10 @@ using search_watch = std::function<bool(search_progress const&)>;
 /// How a search ended.
 struct search_status {
   bool complete = true;  ///< false: its watch ended it, and its results are those of search_progress::append_to
-  std::chrono::nanoseconds encode{0};  ///< the time of the encoder; of a device that isn't watched: to start it
-  std::chrono::nanoseconds decode{0};  ///< the time of the steps
+  /// The time of the encoder. Where a backend captures work and the search isn't watched, the time to upload the
+  /// queries: the encoder is captured with the steps.
+  std::chrono::nanoseconds encode{0};
+  std::chrono::nanoseconds decode{0};  ///< the time of the steps, and of what is captured with them
 };
 
 }  // namespace mql4grec::search

@@ -23,8 +23,8 @@ namespace mql4grec::search {
 /// Beam searches with one model over one trie, on one worker. The worker, the model and the trie must outlive this
 /// object. The trie is copied once to the memory that the worker's kernels read; of a trie that changes, the nodes that
 /// were added since the previous search. Where the backend supports capture,
-/// the steps of a micro-batch are captured at the first search and launched by later ones. Not thread safe: use one
-/// searcher per worker.
+/// the encoder and the steps of a micro-batch are captured at the second search and launched by later ones. Not thread
+/// safe: use one searcher per worker.
 template <Backend B, class Model>
 class beam_searcher {
  public:

@@ -71,9 +71,13 @@ class device_trie {
         memory_.emplace(*worker_, storage ? nodes + std::max(nodes / 4, spare) : nodes);
         done = 0;
       }
-      copy(host.first_child.part(done, nodes - done), memory_->first_child.view_all().part(done, nodes - done));
-      copy(host.children_end.part(done, nodes - done), memory_->children_end.view_all().part(done, nodes - done));
-      copy(host.token.part(done, nodes - done), memory_->token.view_all().part(done, nodes - done));
+      // in the order of the worker's searches, which wait for nobody else
+      auto const add = [&]<class T>(host_vector_view<T const> all, buffer<T, space>& to) {
+        upload<T>(*worker_, all.part(done, nodes - done), to.view_all().part(done, nodes - done));
+      };
+      add(host.first_child, memory_->first_child);
+      add(host.children_end, memory_->children_end);
+      add(host.token, memory_->token);
       copied_ = same && !moved ? std::max(copied_, nodes) : nodes;
       storage_ = storage;
       // All of the memory is in the views, so that captured work may read nodes that are uploaded later.

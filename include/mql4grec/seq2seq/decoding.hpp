@@ -2,8 +2,9 @@
 // Inference: the encoder runs once per query; the decoder then runs one token at a time for many rows (beams). Each row
 // attends to its own ancestors in a cache and to the encoder output of its query, which all rows of the query share. A
 // t5_decoding keeps its bookkeeping for the next queries; its tensors are the worker's scratch and are valid until the
-// scratch scope ends in which begin() was called.
+// scratch scope ends in which begin() or reserve() was called.
 #include <functional>
+#include <span>
 
 #include "mql4grec/backend/contract/beam.hpp"
 #include "mql4grec/backend/contract/graph_cache.hpp"
@@ -20,11 +21,12 @@ concept DecodingOps = nn::KeyPackingOps<B, T> &&
   cached_attention<T>(b, in, y);
 };
 
-/// The sizes that determine a step's scratch, in addition to the number of queries and of cache rows. They are part of
-/// the key of captured steps.
+/// The sizes and addresses that the encoder and the steps depend on, in addition to the number of queries and of cache
+/// rows. They are part of the key of captured work.
 struct decoder_shape {
-  index_t rows;     ///< encoder rows; rounded up where steps are captured, so that few shapes occur
+  index_t rows;     ///< encoder rows; rounded up where work is captured, so that few shapes occur
   index_t longest;  ///< rows of the longest query; rounded up likewise
+  index_t const *encoder_buckets, *decoder_buckets;  ///< of distances; their memory may move
   auto operator<=>(decoder_shape const&) const = default;
 };
 
@@ -33,9 +35,10 @@ namespace detail {
 /// The memory of a decoding, in the worker's scratch.
 template <class B, class T>
 struct decoding_memory {
-  packed_rows<B> inputs;
+  packed_rows<B> inputs;         // all of shape.rows, of which those beyond the offsets belong to no query
+  in_vector<B, token_t> tokens;  // (shape.rows)
   decoder_shape shape;
-  position_bias<B, T> bias;                  // of the decoder
+  position_bias<B, T> encoder_bias, bias;    // bias: of the decoder
   std::vector<out_matrix<B, T>> cache;       // by layer: (capacity.rows, 2·inner) k, v
   std::vector<out_matrix<B, T>> key_values;  // by layer: (shape.rows, 2·inner) of the cross-attention
   std::vector<cross_memory<B, T>> memory;    // by layer: views of key_values
@@ -69,40 +72,19 @@ void cached_self_attention_forward(stack_pass<B, T> const& pass, Layer const& we
   add_and_norm(pass, tape.input, output);
 }
 
-/// Runs the encoder, then writes the cross-attention's keys and values of all decoder layers, key_values (rows,
-/// 2·inner) by layer. Two stream points alternate, and all layers share one layer's scratch, since no backward pass
-/// follows. Returns false if go_on() ended it between two layers.
-template <class B, class T>
-bool encode(B& worker, frozen_t5<B, T> const& model, in_vector<B, token_t> tokens, packed_rows<B> const& rows,
-            std::span<out_matrix<B, T> const> key_values, std::function<bool()> const& go_on) {
-  auto const& c = model.config();
-  auto const& w = model.weights();
-  auto const bias = relative_bias<T>(worker, c, w.encoder_bias,
-                                     take_buckets(worker, c, rows.longest, attention_direction::bidirectional));
-  stack_pass<B, T> const pass{.backend = worker,
-                              .config = c,
-                              .rows = rows,
-                              .direction = attention_direction::bidirectional,
-                              .bias = bias,
-                              .self_attention = nn::make_attention_plan(
-                                  worker, {rows.offsets, rows.offsets, c.heads, rows.rows}, attention_passes::forward)};
-  auto const norm_before_layer = [&](index_t layer) { return norm_before(model.encoder(), layer, w.encoder_norm); };
-  auto const first = take_point(pass), second = take_point(pass);
-  auto const attention = take_attention_activations(pass, 3, c.heads * rows.pairs);
-  auto const feed_forward = take_feed_forward_activations(pass);
-  enter_stack<B, T>(pass, w.embedding, tokens, first.before(norm_before_layer(0)));
-  for (index_t l = 0; l < c.encoder_layers; ++l) {
-    if (go_on) {
-      worker.synchronize();
-      if (!go_on()) return false;
-    }
-    auto const& layer = model.encoder()[to_size(l)];
-    self_attention_forward<B, T>(pass, layer, {first, attention}, second.before(layer.feed_forward_norm));
-    feed_forward_forward<B, T>(pass, layer, {second, feed_forward}, first.before(norm_before_layer(l + 1)));
+/// The tokens of some rows of a batch. Where work is captured, followed by `padding` up to `size` rows.
+template <class B>
+in_vector<B, token_t> take_padded_tokens(B& b, std::vector<token_t> const& tokens, packed_rows<B> const& rows,
+                                         index_t size, token_t padding) {
+  if constexpr (CaptureOps<B>) {
+    auto const write = [&](host_vector_view<token_t> to) {
+      copy<token_t>(view_of(std::span(tokens)).part(rows.first_row, rows.rows), to.part(0, rows.rows));
+      fill<token_t>(to.part(rows.rows, size - rows.rows), padding);
+    };
+    return device_copy<token_t, B>(b, size, write).view_all();
+  } else {
+    return take_tokens(b, tokens, rows);
   }
-  for (std::size_t l = 0; l < key_values.size(); ++l)
-    nn::linear<T>(worker, first.normed, model.decoder()[l].cross_key_value, key_values[l].row_block(0, rows.rows));
-  return true;
 }
 
 }  // namespace detail
@@ -110,6 +92,11 @@ bool encode(B& worker, frozen_t5<B, T> const& model, in_vector<B, token_t> token
 /// One worker's decoding of micro-batches of queries, one after another: begin() encodes the queries, then each step()
 /// adds a token to every row. Its tensors are the worker's scratch; from the second micro-batch of a size on, nothing
 /// is allocated.
+///
+///   reserve()   on the host: takes all memory that lasts, and uploads the queries
+///   encode()    work that may be captured; depends on the memory's addresses and on shape()
+///   begin()     both
+///   step() …    may be captured together with encode(), or alone
 template <Backend B, class T>
 class t5_decoding {
  public:
@@ -121,30 +108,51 @@ class t5_decoding {
   /// The sizes of this decoding.
   decoder_shape shape() const { return memory_.shape; }
 
-  /// Encodes the queries `part` of the batch, computes their cross-attention's keys and values, and reserves the cache.
-  /// Takes the place of earlier queries. Steps are valid until the current scratch scope ends. With go_on, it is called
-  /// before each layer of the encoder, and on a device the host waits for the layers before. Returns false if go_on()
-  /// did: then no step may follow.
-  bool begin(tasks::batch const& queries, tasks::micro_batch part, decoder_capacity capacity,
-             std::function<bool()> const& go_on = {}) {
+  /// Reserves the memory for the queries `part` of the batch and for the cache, and uploads the queries, which take the
+  /// place of earlier ones. All of it is valid until the current scratch scope ends.
+  void reserve(tasks::batch const& queries, tasks::micro_batch part, decoder_capacity capacity) {
     static_assert(DecodingOps<B, T>,
                   "this backend has no cached_attention or pack_keys for this scalar; add them in backend/<name>/");
     auto const& c = model_->config();
     auto const rounded = [](index_t n, index_t step) { return CaptureOps<B> ? round_up(n, step) : n; };
-    auto const& inputs = memory_.inputs = detail::take_rows(*worker_, queries.input_offsets, part);
-    memory_.shape = {.rows = rounded(inputs.rows, shape_step(inputs.rows, 256)),
-                     .longest = rounded(inputs.longest, 16)};
-    memory_.bias =
-        detail::relative_bias<T>(*worker_, c, model_->weights().decoder_bias,
-                                 detail::take_buckets(*worker_, c, capacity.steps, attention_direction::causal));
-    take_layers(capacity);
-    {
-      scratch_scope<B> const scope(worker_->scratch());
-      auto const tokens = detail::take_tokens(*worker_, queries.inputs, inputs);
-      if (!detail::encode<B, T>(*worker_, *model_, tokens, inputs, memory_.key_values, go_on)) return false;
+    auto& inputs = memory_.inputs = detail::take_rows(*worker_, queries.input_offsets, part);
+    index_t const rows = rounded(inputs.rows, shape_step(inputs.rows, 64)), longest = rounded(inputs.longest, 16);
+    memory_.tokens = detail::take_padded_tokens(*worker_, queries.inputs, inputs, rows, c.pad);
+    inputs.rows = rows;
+    inputs.longest = longest;
+    if constexpr (CaptureOps<B>) {  // these must not depend on the queries' lengths, either
+      inputs.pairs = rows * longest;
+      inputs.first_row = 0;
     }
-    for (auto& layer : memory_.memory) layer.packed_keys = pack_keys<T>(*worker_, layer.k, inputs.offsets, c.heads);
+    memory_.encoder_bias = detail::take_bias<T>(*worker_, c, encoder_buckets_.of(*worker_, c, longest));
+    memory_.bias = detail::take_bias<T>(*worker_, c, decoder_buckets_.of(*worker_, c, capacity.steps));
+    memory_.shape = {.rows = rows,
+                     .longest = longest,
+                     .encoder_buckets = memory_.encoder_bias.buckets.data,
+                     .decoder_buckets = memory_.bias.buckets.data};
+    take_layers(capacity);
+  }
+
+  /// Encodes the reserved queries and computes their cross-attention's keys and values. With go_on, it is called before
+  /// each layer of the encoder, and on a device the host waits for the layers before. Returns false if go_on() did:
+  /// then no step may follow.
+  bool encode(std::function<bool()> const& go_on = {}) {
+    auto const& c = model_->config();
+    auto const& w = model_->weights();
+    auto const &of_encoder = memory_.encoder_bias, &of_decoder = memory_.bias;
+    relative_bias_forward<T>(*worker_, w.encoder_bias, of_encoder.buckets, of_encoder.values);
+    relative_bias_forward<T>(*worker_, w.decoder_bias, of_decoder.buckets, of_decoder.values);
+    if (!run_encoder(go_on)) return false;
+    for (auto& layer : memory_.memory)
+      layer.packed_keys = pack_keys<T>(*worker_, layer.k, memory_.inputs.offsets, c.heads);
     return true;
+  }
+
+  /// reserve(), then encode().
+  bool begin(tasks::batch const& queries, tasks::micro_batch part, decoder_capacity capacity,
+             std::function<bool()> const& go_on = {}) {
+    reserve(queries, part, capacity);
+    return encode(go_on);
   }
 
   /// One step: writes the keys and values of the rows to the cache rows first_place …, and their logits to `logits`
@@ -184,6 +192,44 @@ class t5_decoding {
   }
 
  private:
+  /// Runs the encoder, then writes the cross-attention's keys and values of all decoder layers. Two stream points
+  /// alternate, and all layers share one layer's scratch, since no backward pass follows. Rows that belong to no query
+  /// are computed, too, from undefined values; every operation but attention works row by row, so no query sees them.
+  /// Returns false if go_on() ended it between two layers.
+  bool run_encoder(std::function<bool()> const& go_on) const {
+    auto const& c = model_->config();
+    auto const& w = model_->weights();
+    auto const& rows = memory_.inputs;
+    scratch_scope<B> const scope(worker_->scratch());
+    detail::stack_pass<B, T> const pass{
+        .backend = *worker_,
+        .config = c,
+        .rows = rows,
+        .direction = attention_direction::bidirectional,
+        .bias = memory_.encoder_bias,
+        .self_attention = nn::make_attention_plan(*worker_, {rows.offsets, rows.offsets, c.heads, rows.rows},
+                                                  attention_passes::forward)};
+    auto const norm_before_layer = [&](index_t layer) {
+      return detail::norm_before(model_->encoder(), layer, w.encoder_norm);
+    };
+    auto const first = detail::take_point(pass), second = detail::take_point(pass);
+    auto const attention = detail::take_attention_activations(pass, 3, c.heads * rows.pairs);
+    auto const feed_forward = detail::take_feed_forward_activations(pass);
+    detail::enter_stack<B, T>(pass, w.embedding, memory_.tokens, first.before(norm_before_layer(0)));
+    for (index_t l = 0; l < c.encoder_layers; ++l) {
+      if (go_on) {
+        worker_->synchronize();
+        if (!go_on()) return false;
+      }
+      auto const& layer = model_->encoder()[to_size(l)];
+      detail::self_attention_forward<B, T>(pass, layer, {first, attention}, second.before(layer.feed_forward_norm));
+      detail::feed_forward_forward<B, T>(pass, layer, {second, feed_forward}, first.before(norm_before_layer(l + 1)));
+    }
+    for (std::size_t l = 0; l < memory_.key_values.size(); ++l)
+      nn::linear<T>(*worker_, first.normed, model_->decoder()[l].cross_key_value, memory_.key_values[l]);
+    return true;
+  }
+
   /// The cache, and the cross-attention's keys and values, of every layer. A matrix per layer, not columns of one
   /// matrix: rows at such a distance would share cache lines of the same set.
   void take_layers(decoder_capacity capacity) {
@@ -203,6 +249,8 @@ class t5_decoding {
   B* worker_;
   frozen_t5<B, T> const* model_;
   detail::decoding_memory<B, T> memory_;
+  detail::bucket_table<B> encoder_buckets_{attention_direction::bidirectional},
+      decoder_buckets_{attention_direction::causal};
 };
 
 /// A decoding with this model on this worker; both must outlive it. The search finds this function by

@@ -30,13 +30,6 @@ struct gradient_target {
 
 namespace mql4grec::seq2seq::detail {
 
-/// The buckets of the distances 1 − longest … longest − 1, in the scratch.
-template <class B>
-in_vector<B, index_t> take_buckets(B& b, t5_config const& c, index_t longest, attention_direction direction) {
-  auto const write = [&](host_vector_view<index_t> buckets) { distance_buckets(direction, c, buckets); };
-  return device_copy<index_t, B>(b, std::max<index_t>(1, 2 * longest - 1), write).view_all();
-}
-
 /// The buckets of all distances up to a length, in a backend's memory. Computed again only for sequences that are
 /// longer than any before; the addresses change then.
 template <class B>
@@ -61,16 +54,20 @@ class bucket_table {
   buffer<index_t, typename B::memory_space> buckets_;
 };
 
-/// Computes the bias of all distances from the parameters `table` (buckets, heads), and sets its gradient to zero.
+/// Memory in the scratch for the bias of all distances, without a gradient. relative_bias_forward() computes it.
 template <class T, class B>
-position_bias<B, T> relative_bias(B& b, t5_config const& c, in_matrix<B, T> table, in_vector<B, index_t> buckets) {
+position_bias<B, T> take_bias(B& b, t5_config const& c, in_vector<B, index_t> buckets) {
   static_assert(nn::RelativeBiasOps<B, T>,
                 "this backend has no relative_bias for this scalar; add it in backend/<name>/relative_bias.hpp");
   index_t const distances = buckets.size();
-  position_bias<B, T> const bias{.buckets = buckets,
-                                 .values = take<T>(b, c.heads, distances),
-                                 .gradient = take<T>(b, c.heads, distances),
-                                 .zero_distance = distances / 2};
+  return {.buckets = buckets, .values = take<T>(b, c.heads, distances), .gradient = {}, .zero_distance = distances / 2};
+}
+
+/// Computes the bias of all distances from the parameters `table` (buckets, heads), and sets its gradient to zero.
+template <class T, class B>
+position_bias<B, T> relative_bias(B& b, t5_config const& c, in_matrix<B, T> table, in_vector<B, index_t> buckets) {
+  auto bias = take_bias<T>(b, c, buckets);
+  bias.gradient = take<T>(b, c.heads, buckets.size());
   relative_bias_forward<T>(b, table, buckets, bias.values);
   fill<T>(b, bias.gradient.flat(), T{});
   return bias;

@@ -92,7 +92,7 @@ TEST_CASE(
   CHECK(progress.finished);
 }
 
-TEST_CASE("CUDA calls: a search block launches the encoder and one graph of all steps, and waits only for the result") {
+TEST_CASE("CUDA calls: a search block is two uploads, one graph and one wait") {
   device b({.products = precision::bf16});
   seq2seq::frozen_t5<device, float> model(b, seq2seq::t5<device, float>(b, {.vocabulary = 2100}));
   search::item_trie const trie(random_catalog(6000));
@@ -109,10 +109,23 @@ TEST_CASE("CUDA calls: a search block launches the encoder and one graph of all 
       if (round < 3) continue;
       CHECK(counts.graphs == 1);
       CHECK(counts.captured_kernels + counts.captured_products == 0);
-      CHECK(counts.kernels + counts.products < 50);
-      CHECK(counts.waits == 3);  // scores, leaves, and how many of them
+      CHECK(counts.kernels + counts.products == 0);
+      CHECK(counts.uploads == 2);  // offsets and tokens
+      CHECK(counts.waits == 1);    // for the leaves and their scores
       CHECK(counts.allocations == 0);
     }
+}
+
+TEST_CASE("CUDA calls: searches with the widest beams make no invalid call") {
+  device b;
+  seq2seq::frozen_t5<device, float> model(b, seq2seq::t5<device, float>(b, {.vocabulary = 2100}));
+  search::item_trie const trie(random_catalog(6000));
+  tasks::batch query;
+  histories{1}.write(0, 1, 0, query);
+  for (index_t const beams : {2048, 4096}) {
+    std::ignore = search::search_micro_batch(b, model, trie, {.batch = query, .part = {0, 1}}, {.beams = beams});
+    check_nothing_wrong(take_counts());
+  }
 }
 
 namespace {

@@ -4,6 +4,7 @@
 // graph_cache.
 #include <algorithm>
 #include <bit>
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <type_traits>
@@ -71,8 +72,8 @@ struct graph_of<B> {
 ///    [checked].
 /// 7. A cache is used with a single backend object [debug], which isn't moved, and by one thread at a time.
 ///
-/// At most 256 keys are kept; when there are more, all graphs are dropped. A run that throws is not counted as a first
-/// run.
+/// At most 256 keys are kept; a further one takes the place of that whose last run is the longest ago. A run that
+/// throws is not counted as a first run.
 template <Backend B, class Key, std::copyable Result = std::monostate>
 class graph_cache {
  public:
@@ -91,11 +92,14 @@ class graph_cache {
       if (found == kept_.end()) {
         Result result = result_of(work);
         check_scratch(b, place.first);
-        if (kept_.size() >= max_keys) forget();
-        kept_.try_emplace(place);  // not earlier: work that threw has not allocated all of its memory
+        if (kept_.size() >= max_keys)
+          kept_.erase(std::ranges::min_element(kept_, {}, [](auto const& kept) { return kept.second.last_run; }));
+        // not earlier: work that threw has not allocated all of its memory
+        kept_.try_emplace(place).first->second.last_run = ++runs_;
         return result;
       }
       entry& known = found->second;
+      known.last_run = ++runs_;
       if (!known.work) {
         try {
           known.work.emplace(capture(b, name_, [&] {
@@ -124,6 +128,7 @@ class graph_cache {
   struct entry {
     Result result{};
     std::optional<typename detail::graph_of<B>::type> work;
+    std::uint64_t last_run = 0;  // its number
   };
 
   template <class Work>
@@ -152,6 +157,7 @@ class graph_cache {
   char const* name_;
   B const* user_ = nullptr;  // the backend of the first run
   std::map<std::pair<mark, Key>, entry> kept_;
+  std::uint64_t runs_ = 0;
 };
 
 }  // namespace contract

@@ -275,7 +275,8 @@ template <Real T, class System>
 void select_beams(backend<System>& b, beam_candidates<device_space<System>, T> const& in,
                   in_vector<backend<System>, T> normalisers, beam_choice<device_space<System>, T> const& out) {
   using gathered = detail::gathered_beam<T>;
-  constexpr index_t min_capacity = 1024, max_shared = (160 << 10) / sizeof(gathered);
+  // of the 99 KiB that every GPU since 2020 has for a block, some are for the rows
+  constexpr index_t min_capacity = 1024, max_shared = (92 << 10) / sizeof(gathered);
   index_t const users = in.row_offsets.size() - 1;
   auto const capacity = static_cast<index_t>(std::bit_ceil(to_size(std::max(2 * out.scores.columns(), min_capacity))));
   if (capacity <= max_shared)

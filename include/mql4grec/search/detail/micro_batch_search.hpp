@@ -1,11 +1,15 @@
 #pragma once
 // The beam search for one micro-batch on one worker, and what it requires of a backend and of a model.
+#include <algorithm>
+#include <bit>
 #include <cmath>
 #include <compare>
+#include <cstddef>
 #include <functional>
 #include <limits>
 #include <optional>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -31,15 +35,17 @@ concept BeamOps = Backend<B> &&
   add_log_probability<T>(b, logits, v, token_t{}, v);
 };
 
-/// The requirements of a beam search on a model: encode the queries, then decode step by step. See
-/// seq2seq/decoding.hpp.
+/// The requirements of a beam search on a model: encode the queries, then decode step by step. begin() is reserve() and
+/// encode(), which backends with CaptureOps capture together with the steps. See seq2seq/decoding.hpp.
 template <class M, class B>
 concept Decodable = requires(M const& model, B& worker, tasks::batch const& queries, tasks::micro_batch part, index_t n,
                              seq2seq::decoder_rows<B> rows, out_matrix<B, typename M::scalar> logits,
                              std::function<bool()> const& go_on) {
   { make_decoding(worker, model).begin(queries, part, seq2seq::decoder_capacity{n, n}, go_on) } -> std::same_as<bool>;
+  make_decoding(worker, model).reserve(queries, part, seq2seq::decoder_capacity{n, n});
+  make_decoding(worker, model).encode();
   make_decoding(worker, model).step(rows, n, logits);
-  { make_decoding(worker, model).shape() } -> std::three_way_comparable;  // determines the scratch memory of the steps
+  { make_decoding(worker, model).shape() } -> std::three_way_comparable;  // determines what encode() and step() do
   { model.config().vocabulary } -> std::convertible_to<index_t>;
 };
 
@@ -67,12 +73,48 @@ struct search_context {
   std::vector<index_t>& order;      // memory for the rows of one query
 };
 
+/// What the host reads of a level's rows, in one piece of memory: one copy brings it to the host.
+template <class T>
+struct level_layout {
+  index_t queries, rows;
+
+  index_t bytes() const { return nodes_at() + rows * bytes_of<node_t>; }
+  /// Of the memory itself, or of a copy.
+  template <class Byte, MemorySpace S>
+  auto offsets(view<Byte, S, 1> memory) const {
+    return part<index_t>(memory, 0, queries + 1);
+  }
+  template <class Byte, MemorySpace S>
+  auto scores(view<Byte, S, 1> memory) const {
+    return part<T>(memory, scores_at(), rows);
+  }
+  template <class Byte, MemorySpace S>
+  auto nodes(view<Byte, S, 1> memory) const {
+    return part<node_t>(memory, nodes_at(), rows);
+  }
+
+ private:
+  template <class U>
+  static constexpr auto bytes_of = static_cast<index_t>(sizeof(U));
+
+  // in the order of their alignment
+  index_t scores_at() const { return (queries + 1) * bytes_of<index_t>; }
+  index_t nodes_at() const { return scores_at() + rows * bytes_of<T>; }
+  template <class U, class Byte, MemorySpace S>
+  static auto part(view<Byte, S, 1> memory, index_t at, index_t count) {
+    using entry = std::conditional_t<std::is_const_v<Byte>, U const, U>;
+    return view<entry, S, 1>(reinterpret_cast<entry*>(memory.data + at), count);
+  }
+};
+
 /// The memory of a search besides the decoding's, in the worker's scratch.
 template <Backend B, class T>
 struct search_memory {
   out_matrix<B, T> logits;       // (queries · beams, V)
   out_vector<B, T> normalisers;  // (queries · beams)
-  beam_rows<typename B::memory_space, T> rows[2];
+  level_layout<T> layout;
+  out_vector<B, std::byte> results[2];             // by the layout: parts of `rows`
+  beam_rows<typename B::memory_space, T> rows[2];  // levels alternate
   beam_choice<typename B::memory_space, T> choice;
 };
 
@@ -85,10 +127,13 @@ search_memory<B, typename Model::scalar> take_search_memory(search_context<B, Mo
   search_memory<B, T> memory;
   memory.logits = take<T>(context.worker, rows, context.model.config().vocabulary);
   memory.normalisers = take<T>(context.worker, rows);
-  for (auto& level : memory.rows)
-    level = {take<T>(context.worker, rows), take<node_t>(context.worker, rows),
-             take<std::int32_t>(context.worker, rows, places), take<token_t>(context.worker, rows),
-             take<index_t>(context.worker, queries + 1)};
+  memory.layout = {queries, rows};
+  for (int level : {0, 1}) {
+    auto const results = memory.results[level] = take<std::byte>(context.worker, memory.layout.bytes());
+    memory.rows[level] = {memory.layout.scores(results), memory.layout.nodes(results),
+                          take<std::int32_t>(context.worker, rows, places), take<token_t>(context.worker, rows),
+                          memory.layout.offsets(results)};
+  }
   memory.choice = {take<T>(context.worker, queries, beams), take<std::int32_t>(context.worker, queries, beams),
                    take<node_t>(context.worker, queries, beams), take<index_t>(context.worker, queries)};
   return memory;
@@ -105,16 +150,27 @@ view<std::uint8_t const, typename B::memory_space, 2> copy_allowed(B& worker,
   return {device_copy(worker, bytes).view_all().data, allowed.rows(), allowed.columns(), allowed.stride};
 }
 
-/// Copies nodes to the memory that the worker's kernels read.
+/// Copies nodes to the memory that the worker's kernels read. The views of a copy are larger, so that few of their
+/// sizes occur: they are part of the key of captured steps.
 template <Backend B>
 trie_nodes<typename B::memory_space> copy_nodes(B& worker, trie_nodes<host_space> const& nodes) {
-  if (nodes.token.size() == 0) return {};
-  return {device_copy(worker, nodes.first_child).view_all(), device_copy(worker, nodes.children_end).view_all(),
-          device_copy(worker, nodes.token).view_all()};
+  index_t const count = nodes.token.size();
+  if (count == 0) return {};
+  if constexpr (std::same_as<typename B::memory_space, host_space>) {
+    return nodes;
+  } else {
+    auto const size = static_cast<index_t>(std::bit_ceil(to_size(std::max<index_t>(count, 1024))));
+    auto const copied = [&]<class T>(host_vector_view<T const> from) {
+      auto const to = take<T>(worker, size);
+      upload<T>(worker, from, to.part(0, count));
+      return to;
+    };
+    return {copied(nodes.first_child), copied(nodes.children_end), copied(nodes.token)};
+  }
 }
 
-/// The search for one micro-batch on one worker, after its queries have been encoded; see begin_search(). Its memory is
-/// the worker's scratch, so its lifetime must be inside a scratch_scope of the worker.
+/// The search for one micro-batch on one worker; see begin_search(). Its memory is the worker's scratch, so its
+/// lifetime must be inside a scratch_scope of the worker.
 template <Backend B, class Model>
 class micro_batch_search {
   using T = typename Model::scalar;
@@ -135,10 +191,10 @@ class micro_batch_search {
     search_memory<B, T> memory;
   };
   /// The key under which captured steps are cached: the values that the steps depend on besides the model and the trie.
-  /// The last four: the distance between the rows of `allowed`, −1 if there are none; whether there are roots; the
-  /// number of added nodes; the step, −1 for all steps.
+  /// The last five: columns of `allowed` and the distance between its rows, −1 if there are none; whether there are
+  /// roots; the size of the memory of added nodes; the step, −1 for all steps.
   using key = std::tuple<mark, index_t, decltype(std::declval<decoding_of<B, Model> const&>().shape()), index_t,
-                         normalization, bool, index_t, bool, index_t, index_t>;
+                         normalization, bool, index_t, index_t, bool, index_t, index_t>;
   /// The captured steps.
   using step_graphs = graph_cache<B, key, index_t>;
 
@@ -146,14 +202,15 @@ class micro_batch_search {
   micro_batch_search(search_context<B, Model> const& context, beam_options const& options, state s)
       : worker_(context.worker), context_(context), options_(options), state_(std::move(s)) {}
 
-  /// Runs the search and appends the results to `out`.
+  /// Runs the search, which isn't watched, and appends the results to `out`.
   void run(step_graphs& graphs, beams& out) const {
-    index_t const count = graphs.run(worker_, key_of(-1), [&] {
+    graphs.run(worker_, key_of(-1), [&] {
+      if constexpr (CaptureOps<B>) context_.decoding.encode();  // otherwise begin_search() has
       cursor at = start();
       while (at.level < steps()) advance(at);
       return at.rows;
     });
-    host_rows const rows(worker_, rows_at(context_.trie.levels()), count);
+    host_rows const rows = host_rows_at(context_.trie.levels());
     for (index_t q = 0; q < state_.queries; ++q) append_leaves(rows, q, out);
   }
 
@@ -176,7 +233,7 @@ class micro_batch_search {
       at.first_place += before.rows;
       ++at.level;
     }
-    host_rows const rows(worker_, rows_at(context_.trie.levels()), at.rows);
+    host_rows const rows = host_rows_at(context_.trie.levels());
     for (index_t q = 0; q < state_.queries; ++q) append_leaves(rows, q, out);
     return true;
   }
@@ -191,13 +248,15 @@ class micro_batch_search {
 
   /// The rows of a level where the host can read them.
   struct host_rows {
-    host_rows(B& worker, beam_rows<space, T> const& rows, index_t count)
-        : scores(worker, rows.scores.part(0, count)),
-          nodes(worker, rows.nodes.part(0, count)),
-          offsets(worker, rows.offsets) {}
-    host_copy<T, space> scores;
-    host_copy<node_t, space> nodes;
-    host_copy<index_t, space> offsets;
+    host_rows(B& worker, in_vector<B, std::byte> results, level_layout<T> const& layout)
+        : copied(worker, results),
+          scores(layout.scores(copied.view_all())),
+          nodes(layout.nodes(copied.view_all())),
+          offsets(layout.offsets(copied.view_all())) {}
+    host_copy<std::byte, space> copied;
+    host_vector_view<T const> scores;
+    host_vector_view<node_t const> nodes;
+    host_vector_view<index_t const> offsets;
   };
 
   /// What a watch sees.
@@ -216,7 +275,7 @@ class micro_batch_search {
 
    private:
     host_rows const& rows() const {
-      if (!rows_) rows_.emplace(of_.worker_, of_.rows_at(at_.level), at_.rows);
+      if (!rows_) rows_.emplace(of_.host_rows_at(at_.level));
       return *rows_;
     }
 
@@ -232,6 +291,7 @@ class micro_batch_search {
             options_.beams,
             options_.normalize,
             options_.score_eos,
+            state_.allowed.columns(),
             state_.allowed.rows() > 0 ? state_.allowed.stride : -1,
             state_.roots.size() > 0,
             state_.trie.added.token.size(),
@@ -242,6 +302,9 @@ class micro_batch_search {
   bool scores_eos() const { return options_.score_eos && options_.normalize == normalization::vocabulary; }
   /// The number of steps: one for each code, and one for </s> if it is scored.
   index_t steps() const { return context_.trie.levels() + (scores_eos() ? 1 : 0); }
+  host_rows host_rows_at(index_t level) const {
+    return {worker_, state_.memory.results[level % 2], state_.memory.layout};
+  }
   /// The rows that the step at `level` reads. The step writes the rows of level + 1.
   beam_rows<space, T> const& rows_at(index_t level) const { return state_.memory.rows[to_size(level % 2)]; }
 
@@ -294,8 +357,8 @@ class micro_batch_search {
 
   /// The rows of a query by score, best first; those of equal scores in their order. Valid until the next call.
   std::vector<index_t> const& sorted_rows(host_rows const& rows, index_t query) const {
-    auto const scores = rows.scores.view_all();
-    auto const offsets = rows.offsets.view_all();
+    auto const scores = rows.scores;
+    auto const offsets = rows.offsets;
     auto& sorted = context_.order;
     sorted.clear();
     for (index_t row = offsets(query); row < offsets(query + 1); ++row)
@@ -312,19 +375,19 @@ class micro_batch_search {
     double const length =
         std::pow(static_cast<double>(context_.trie.levels() + (options_.score_eos ? 1 : 0)), options_.length_penalty);
     for (index_t const row : sorted_rows(rows, query)) {
-      out.leaves.push_back(rows.nodes.view_all()(row));
-      out.scores.push_back(static_cast<float>(static_cast<double>(rows.scores.view_all()(row)) / length));
+      out.leaves.push_back(rows.nodes(row));
+      out.scores.push_back(static_cast<float>(static_cast<double>(rows.scores(row)) / length));
     }
     out.offsets.push_back(static_cast<index_t>(out.leaves.size()));
   }
 
   /// See search_progress::append_to.
   void append_prefixes(host_rows const& rows, index_t level, index_t query, beams& out) const {
-    auto const scores = rows.scores.view_all();
+    auto const scores = rows.scores;
     double const length = std::pow(static_cast<double>(level), options_.length_penalty);
     auto const most = out.leaves.size() + to_size(options_.beams);
     for (index_t const row : sorted_rows(rows, query)) {
-      append_below({.node = rows.nodes.view_all()(row), .level = level}, query, most, out);
+      append_below({.node = rows.nodes(row), .level = level}, query, most, out);
       out.scores.resize(out.leaves.size(), static_cast<float>(static_cast<double>(scores(row)) / length));
     }
     out.offsets.push_back(static_cast<index_t>(out.leaves.size()));
@@ -334,8 +397,8 @@ class micro_batch_search {
   void append_examples(host_rows const& rows, index_t level, index_t query, beams& out) const {
     double const length = std::pow(static_cast<double>(level), options_.length_penalty);
     for (index_t const row : sorted_rows(rows, query)) {
-      append_below({.node = rows.nodes.view_all()(row), .level = level}, query, out.leaves.size() + 1, out);
-      out.scores.push_back(static_cast<float>(static_cast<double>(rows.scores.view_all()(row)) / length));
+      append_below({.node = rows.nodes(row), .level = level}, query, out.leaves.size() + 1, out);
+      out.scores.push_back(static_cast<float>(static_cast<double>(rows.scores(row)) / length));
     }
     out.offsets.push_back(static_cast<index_t>(out.leaves.size()));
   }
@@ -365,7 +428,8 @@ class micro_batch_search {
   state state_;
 };
 
-/// Encodes the queries and allocates the memory of their search. Nothing if `watch` ended it.
+/// Encodes the queries, unless the search captures that, and allocates the memory of their search. Nothing if `watch`
+/// ended it.
 template <Backend B, class Model>
 [[nodiscard]] std::optional<micro_batch_search<B, Model>> begin_search(search_context<B, Model> const& context,
                                                                        search_queries const& queries,
@@ -385,8 +449,10 @@ template <Backend B, class Model>
   index_t const levels = context.trie.levels(), count = queries.size();
   std::function<bool()> go_on;
   if (watch) go_on = [&watch] { return watch(no_progress()); };
-  if (!context.decoding.begin(queries.batch, queries.part,
-                              {.rows = count * (1 + levels * options.beams), .steps = levels + 1}, go_on))
+  seq2seq::decoder_capacity const capacity{.rows = count * (1 + levels * options.beams), .steps = levels + 1};
+  if (CaptureOps<B> && !watch)
+    context.decoding.reserve(queries.batch, queries.part, capacity);
+  else if (!context.decoding.begin(queries.batch, queries.part, capacity, go_on))
     return std::nullopt;
   return micro_batch_search<B, Model>(context, options,
                                       {begin, count, allowed, roots, queries.allowed, trie, host_trie,

@@ -13,7 +13,7 @@
 namespace mql4grec::gpu::detail {
 
 inline void check(cublasStatus_t status, char const* call) {
-  expects(status == CUBLAS_STATUS_SUCCESS, "cuBLASLt: ", call, ": ", cublasLtGetStatusString(status));
+  if (status != CUBLAS_STATUS_SUCCESS) raise<device_error>("cuBLASLt: ", call, ": ", cublasLtGetStatusString(status));
 }
 
 /// Everything that the choice of a kernel may depend on. Matrices are column-major, as cuBLASLt reads them; it computes

@@ -3,6 +3,7 @@
 // no other header includes this file.
 #include <nccl.h>
 
+#include <exception>
 #include <memory>
 #include <span>
 #include <vector>
@@ -17,13 +18,16 @@ namespace mql4grec::gpu {
 class nccl_communicator {
  public:
   /// Joins the communicator as `rank` of `size` processes, on the device of `b`. Blocks until all processes have
-  /// joined. Throws error for a rank outside [0, size) or when NCCL fails.
+  /// joined. Throws error for a rank outside [0, size), and device_error when NCCL fails; so do all calls.
   nccl_communicator(backend<cuda>& b, ncclUniqueId const& id, index_t rank, index_t size) : rank_(rank), size_(size) {
     expects(rank >= 0 && rank < size, "NCCL: rank ", rank, " of ", size, " processes");
     b.context().make_current();
     ncclComm_t made = nullptr;
     check(ncclCommInitRank(&made, static_cast<int>(size), id, static_cast<int>(rank)), "ncclCommInitRank");
-    communicator_ = std::shared_ptr<ncclComm>(made, [](ncclComm_t one) { ncclCommDestroy(one); });
+    communicator_ = std::shared_ptr<ncclComm>(made, [](ncclComm_t one) {
+      // ncclCommDestroy waits for calls that, after a failure, other ranks may never join
+      std::uncaught_exceptions() > 0 ? ncclCommAbort(one) : ncclCommDestroy(one);
+    });
   }
 
   /// Joins the ranks of another communicator, over which rank 0 sends the id. For example a
@@ -100,7 +104,12 @@ class nccl_communicator {
   template <class Work>
   static void together(Work const& work) {
     check(ncclGroupStart(), "ncclGroupStart");
-    work();
+    try {
+      work();
+    } catch (...) {
+      ncclGroupEnd();  // otherwise all later calls of this thread would be added to the group
+      throw;
+    }
     check(ncclGroupEnd(), "ncclGroupEnd");
   }
   /// Rank 0's new id, on every rank.
@@ -115,7 +124,7 @@ class nccl_communicator {
     return id;
   }
   static void check(ncclResult_t status, char const* call) {
-    expects(status == ncclSuccess, "NCCL: ", call, ": ", ncclGetErrorString(status));
+    if (status != ncclSuccess) raise<device_error>("NCCL: ", call, ": ", ncclGetErrorString(status));
   }
 
   std::shared_ptr<ncclComm> communicator_;
