@@ -317,6 +317,28 @@ TEST_CASE_TEMPLATE("attention: equals the reference around tile boundaries", S, 
     }
 }
 
+#if defined(MQL4GREC_TEST_DEVICE_BACKENDS)
+TEST_CASE_TEMPLATE("attention: a device writes no weights that nobody keeps, and computes the same context", B,
+                   MQL4GREC_TEST_DEVICE_BACKENDS) {
+  B b;
+  for (bool const long_sequences : {false, true}) {
+    index_t const n = long_sequences ? 70 : 9;  // more keys than a tile, and fewer
+    problem const p{.queries = {n, 1, 3}, .keys = {n, 1, 3}, .heads = 2, .width = 6, .causal = true};
+    operands<float> const x(p);
+    auto const offsets = on(b, offsets_of(p.queries));
+    auto const q = on(b, x.q), k = on(b, x.k), v = on(b, x.v), bias = on(b, x.bias);
+    auto in = inputs<B, float>(p, q, k, v, bias, offsets, offsets);
+    auto weights = on(b, constant(p.scores(), 7.f)), untouched = on(b, constant(p.scores(), 7.f));
+    auto context = poisoned<float>(b, x.q.extents()), expected = poisoned<float>(b, x.q.extents());
+    attention_forward<float>(b, in, weights, expected);
+    in.keeps_weights = false;
+    attention_forward<float>(b, in, untouched, context);
+    CHECK_CLOSE(context, fetched(expected), 0);
+    if (!long_sequences) CHECK_CLOSE(untouched, constant(p.scores(), 7.f), 0);
+  }
+}
+#endif
+
 TEST_CASE_TEMPLATE("attention: equals the reference for a batch of a long and a short sequence", S,
                    MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;

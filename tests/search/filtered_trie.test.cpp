@@ -182,7 +182,7 @@ TEST_CASE("filtered trie: histories and filters of different sizes are searched 
       CHECK(found.scores[i] == doctest::Approx(static_cast<double>(expected.scores[i])).epsilon(1e-5));
     }
   }
-  CHECK(encodings == 3);  // as it comes, as it comes in a scratch of the final size, captured; then only launched
+  CHECK(encodings <= 3);  // as it comes, perhaps again in a scratch of the final size, captured
 }
 #endif
 

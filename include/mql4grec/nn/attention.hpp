@@ -77,7 +77,8 @@ void check_like(V m, V like, char const* name) {
 }  // namespace detail
 
 /// context (query tokens, heads·width) = softmax(scale · q kᵀ + bias) v for every head of every packed sequence.
-/// weights (Σ heads·queries·keys) is written for the backward pass. Throws error when shapes disagree.
+/// weights (Σ heads·queries·keys) is written for the backward pass, unless !in.keeps_weights. Throws error when shapes
+/// disagree.
 template <class T, class B>
 void attention(B& b, attention_inputs<typename B::memory_space, T> const& in, out_vector<B, T> weights,
                out_matrix<B, T> context) {

@@ -166,7 +166,8 @@ class t5_decoding {
                                         .config = c,
                                         .rows = {.offsets = rows.query_offsets, .rows = n},
                                         .direction = attention_direction::causal,
-                                        .bias = memory_.bias};
+                                        .bias = memory_.bias,
+                                        .keeps_weights = false};
     auto const norm_before = [&](index_t layer) {
       return detail::norm_before(model_->decoder(), layer, w.decoder_norm);
     };
@@ -208,7 +209,8 @@ class t5_decoding {
         .direction = attention_direction::bidirectional,
         .bias = memory_.encoder_bias,
         .self_attention = nn::make_attention_plan(*worker_, {rows.offsets, rows.offsets, c.heads, rows.rows},
-                                                  attention_passes::forward)};
+                                                  attention_passes::forward),
+        .keeps_weights = false};
     auto const norm_before_layer = [&](index_t layer) {
       return detail::norm_before(model_->encoder(), layer, w.encoder_norm);
     };

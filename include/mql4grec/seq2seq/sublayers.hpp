@@ -49,6 +49,7 @@ struct stack_pass {
   attention_direction direction = attention_direction::bidirectional;
   position_bias<B, T> bias;
   attention_plan<typename B::memory_space> self_attention = {};
+  bool keeps_weights = true;  ///< see attention_inputs
 
   mql4grec::dropout drop(index_t site) const { return dropout.at(site, rows.first_row); }
 };
@@ -157,7 +158,8 @@ attention_inputs<typename B::memory_space, T> self_attention_inputs(stack_pass<B
           .zero_distance = pass.bias.zero_distance,
           .causal = pass.direction == attention_direction::causal,
           .drop = pass.drop(tape.site + site_weights),
-          .plan = pass.self_attention};
+          .plan = pass.self_attention,
+          .keeps_weights = pass.keeps_weights};
 }
 
 /// Self-attention, from tape.input to `output`.
@@ -221,7 +223,8 @@ attention_inputs<typename B::memory_space, T> cross_attention_inputs(stack_pass<
           .heads = pass.config.heads,
           .drop = pass.drop(tape.site + site_weights),
           .packed_keys = memory.packed_keys,
-          .plan = memory.cross_attention};
+          .plan = memory.cross_attention,
+          .keeps_weights = pass.keeps_weights};
 }
 
 /// Cross-attention, from tape.input to `output`.

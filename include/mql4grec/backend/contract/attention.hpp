@@ -53,6 +53,8 @@ struct attention_inputs {
   /// k is read as it is.
   view<T const, S, 1> packed_keys = {};
   attention_plan<S> plan = {};  ///< the plan of these offsets and heads; or empty
+  bool keeps_weights =
+      true;  ///< false: no backward pass follows, and the weights' memory may contain anything afterwards
 
   /// The number of sequences.
   MQL4GREC_HD constexpr index_t sequences() const { return query_offsets.size() - 1; }

@@ -101,7 +101,8 @@ void self_attention(B& b, Policies const& p, packed_sequences<B> const& in, laye
                     .heads = p.heads,
                     .group = p.heads / p.key_heads,
                     .scale = 1 / std::sqrt(static_cast<double>(p.head_width)),
-                    .causal = p.mask == attention_mask::causal},
+                    .causal = p.mask == attention_mask::causal,
+                    .keeps_weights = false},
                    take<T>(b, p.heads * in.pairs), context);
   affine<T>(b, context, w.output, y);
 }

@@ -60,7 +60,7 @@ struct attend {
     int const visible = head.visible_keys(), steps = (visible + Tile::keys - 1) / Tile::keys;
     group.each([&](int t) {
       m.highest[t] = {-infinity, -infinity}, m.sum[t] = {};
-      for (int i = 0; i < head.tile().rows; ++i)
+      for (int i = 0; in.keeps_weights && i < head.tile().rows; ++i)
         for (int j = visible + t; j < head.tile().keys; j += threads) weights[head.weights_of(i) + j] = T{};
       if (steps == 0) output(head, 0, head.width(), output_mode::overwrite).clear(t);
     });
@@ -182,7 +182,7 @@ struct attend {
       group.each([&](int t) { store_product(r.p, r.v, keys, t, output(head, column, columns, mode)); });
     }
   }
-  /// Writes the weights to global memory, and the weights after dropout to the tile.
+  /// Writes the weights to global memory if they are kept, and the weights after dropout to the tile.
   MQL4GREC_HD void store_weights(shared_tiles const& r, head_of const& head, int first, int keys, int t,
                                  scores_of_member const& scores, of_queries<T> const& highest,
                                  of_queries<T> const& inverse_sum) const {
@@ -194,7 +194,7 @@ struct attend {
         int const j = scores.key(t, b);
         bool const is_there = i < head.tile().rows && j < keys;
         T const weight = is_there ? std::exp(scores.of[a][b] - highest.of[a]) * inverse_sum.of[a] : T{};
-        if (is_there) weights[row + j] = weight;
+        if (is_there && in.keeps_weights) weights[row + j] = weight;
         r.p(i, j) = weight * kept.of[b];
       });
     });
@@ -222,7 +222,8 @@ template <class System>
   return plan;
 }
 
-/// Computes context (query tokens, heads·width) and weights (Σ heads·queries·keys), which the backward pass reads.
+/// Computes context (query tokens, heads·width) and weights (Σ heads·queries·keys), which the backward pass reads. If
+/// they aren't kept, their memory is used only for sequences with more keys than a tile.
 template <Real T, class System>
 void attention_forward(backend<System>& b, attention_inputs<device_space<System>, T> const& in,
                        out_vector<backend<System>, T> weights, out_matrix<backend<System>, T> context) {
