@@ -338,6 +338,35 @@ TEST_CASE_TEMPLATE("recommend_batch: the best so far is that of the level at whi
     }
 }
 
+TEST_CASE("recommend_batch: every best so far has only what this call has found, also after a change of the catalog") {
+  auto const tested = service(7, {.search = {.beams = 8}});
+  auto session = tested.session();
+  auto const first = random_history(6, 1), second = random_history(3, 2);
+  std::vector<recommend_request> const one_way = {{first, {.k = 8}}, {second, {.k = 8}}},
+                                       other_way = {{second, {.k = 8}}, {first, {.k = 8}}};
+  for (int round = 0; round < 4; ++round) {
+    std::vector<std::vector<recommendation>> so_far(2);
+    auto const answers = session.recommend_batch(
+        round % 2 == 0 ? one_way : other_way,
+        {.wanted = [](std::size_t) { return true; },
+         .so_far = [&](std::size_t i, recommendation best) { so_far[i].push_back(std::move(best)); }});
+    for (std::size_t i = 0; i < 2; ++i) {
+      REQUIRE(so_far[i].size() == 3);               // after the first of two codes, then after the first two of three
+      auto const& text = so_far[i][0].by_modality;  // the text is searched first
+      CHECK(text[0].size() > 0);
+      CHECK(text[1].size() == 0);
+      CHECK(set_of(so_far[i][0]) == set_of(text[0]));
+      for (std::size_t step : {1, 2}) {
+        CHECK(so_far[i][step].by_modality[0] == answers[i].by_modality[0]);
+        CHECK(so_far[i][step].by_modality[1].size() > 0);
+      }
+    }
+    for (int change = 0; change < 3; ++change)  // so that no version of the call before is left
+      tested.catalog().set(item_id(20 + change), {{vocab().token(language::modality::text, 0, code_t(round)),
+                                                   vocab().token(language::modality::text, 1, code_t(change))}});
+  }
+}
+
 TEST_CASE_TEMPLATE("recommend_batch: equals one request after another, whatever their options", B,
                    MQL4GREC_TEST_BACKENDS) {
   auto const tested = service<B>(7, {.search = {.beams = 4, .block_rows = 24}});

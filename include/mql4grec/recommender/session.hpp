@@ -120,7 +120,7 @@ class recommender_session {
   template <class Append>
   bool end_unwanted(recommender_detail::modality_search<B, T>& each, request_watch const& watch,
                     Append const& append) const;
-  /// Forgets what was found before. Returns whether any request of pending_ is wanted.
+  /// Ends the requests of pending_ that aren't wanted any more, with nothing found. Returns whether any is left.
   bool begin_search(recommender_detail::modality_search<B, T>& each, request_watch const& watch) const;
   /// What a search for pending_ calls between its steps; nothing if nobody watches.
   search::search_watch between_steps(state const& from, recommender_detail::modality_search<B, T>& each,

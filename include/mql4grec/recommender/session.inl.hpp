@@ -92,12 +92,11 @@ void recommender_session<B, T>::each_search(state const& from, search::catalog_v
                                             Work const& work) {
   read_histories(version);
   for_each_worker(*backend_, [&](B&, index_t worker) {
+    // First of all, since a search asks what the others of its worker have found so far: see between_steps.
+    for (auto& each : searches_)
+      if (each.worker == worker) each.begin(version);
     for (auto& each : searches_) {
       if (each.worker != worker) continue;
-      each.version = &version;
-      each.queries.clear();
-      each.roots.clear();
-      each.filtered.clear();
       for (auto const& request : pending_)
         for (std::size_t m = 0; m < each.kinds.size(); ++m) {
           from.tasks.begin_query(each.queries);
@@ -246,10 +245,6 @@ bool recommender_session<B, T>::end_unwanted(recommender_detail::modality_search
 template <Backend B, Real T>
 bool recommender_session<B, T>::begin_search(recommender_detail::modality_search<B, T>& each,
                                              request_watch const& watch) const {
-  each.found.clear();
-  each.early.clear();
-  each.before.clear();
-  each.status = {};
   if (!watch.wanted) return true;
   each.early.resize(pending_.size());
   return end_unwanted(each, watch, [](search::beams& out, index_t) { out.offsets.push_back(0); });

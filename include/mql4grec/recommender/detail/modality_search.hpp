@@ -93,6 +93,17 @@ struct modality_search {
   std::vector<rank::ranking> before = {};  // by kinds, for one request that is searched twice: the first answer
   search::search_status status = {};       // of the last search
 
+  /// Forgets the queries and results of the last micro-batch. `next` is the version that is searched from here on.
+  void begin(search::catalog_version const& next) {
+    version = &next;
+    queries.clear();
+    roots.clear();
+    filtered.clear();
+    found.clear();
+    early.clear();
+    before.clear();
+    status = {};
+  }
   /// The modality kinds[m] of the version.
   search::catalog_modality modality(std::size_t m) const {
     return {*version, version->groups()[group], first + static_cast<index_t>(m)};
