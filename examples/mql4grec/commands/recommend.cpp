@@ -60,7 +60,9 @@ std::vector<item_id> items_of_json(std::string const& content, std::filesystem::
   std::vector<item_id> items;
   for (auto const& entry : list) {
     auto const item = item_from(entry.is_number_unsigned() ? entry.dump() : "");
-    expects_file(index(item) >= 0, path, "place ", items.size(), ": expected an item number, found ", entry.dump());
+    if (index(item) < 0)
+      raise<file_error>(path.string(), ": place ", items.size(), ": expected an item number, found ",
+                        core::detail::shown(entry));
     items.push_back(item);
   }
   return items;

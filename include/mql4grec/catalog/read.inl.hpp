@@ -29,8 +29,10 @@ namespace detail {
 MQL4GREC_DEFINITION item_id item_of(json const& value, std::filesystem::path const& path, std::string const& user,
                                     std::size_t at) {
   bool const fits = value.is_number_unsigned() && value.get<std::uint64_t>() < std::uint64_t{item_number_limit};
-  expects_file(fits, path, "user '", user, "', place ", at, ": expected an item number from 0 to ",
-               item_number_limit - 1, ", found ", value.dump());
+  if (!fits)
+    raise<file_error>(path.string(), ": user '", core::detail::printable(user), "', place ", at,
+                      ": expected an item number from 0 to ", item_number_limit - 1, ", found ",
+                      core::detail::shown(value));
   return static_cast<item_id>(value.get<std::int32_t>());
 }
 
@@ -143,7 +145,7 @@ MQL4GREC_DEFINITION std::vector<double> read_times(std::filesystem::path const& 
       *at = value[i].is_number() ? value[i].get<double>() : std::nan("");
       if (!std::isfinite(*at))
         raise<file_error>(path.string(), ": user '", core::detail::printable(user), "', place ", i,
-                          ": expected a time, found ", core::detail::printable(value[i].dump()));
+                          ": expected a time, found ", core::detail::shown(value[i]));
       expects_file(i == 0 || at[-1] <= *at, path, "user '", user, "', place ", i, ": ", *at,
                    " is less than the time of the item before it");
     }

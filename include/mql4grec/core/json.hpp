@@ -1,7 +1,8 @@
 #pragma once
 // Reads JSON with nlohmann/json. Every error is one line that names the file and the position in it. nlohmann's parser
 // keeps the last of two members with the same key, and rejects an unpaired surrogate; here the first is an error, and
-// the second is replaced.
+// the second is replaced. Lists and objects nested more than 100 deep are an error, since the library copies, compares
+// and writes values by recursion.
 #include <filesystem>
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -25,9 +26,13 @@ json parse_expected(std::string text, std::filesystem::path const& path, std::st
 void for_each_member(std::string text, std::filesystem::path const& path, std::string const& expected,
                      std::function<void(std::string const& key, json const& value)> const& visit);
 
+/// A value as errors show it: "an array", "an object", or the text of another value, shortened like printable().
+std::string shown(json const& value);
+
 }  // namespace detail
 
-/// Parses a text; `path` appears in errors. Throws file_error when it isn't JSON or when an object has a key twice.
+/// Parses a text; `path` appears in errors. Throws file_error when it isn't JSON, when an object has a key twice, or
+/// when it is nested too deep.
 json parse_json(std::string_view text, std::filesystem::path const& path);
 
 /// Reads and parses a file. Throws file_error when it can't be read or isn't JSON.

@@ -2,6 +2,7 @@
 // The definitions of core/json.hpp.
 #include "mql4grec/core/detail/half_surrogates.hpp"
 #include "mql4grec/core/detail/json_builder.hpp"
+#include "mql4grec/core/detail/words.hpp"
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json.hpp"
 
@@ -30,6 +31,11 @@ MQL4GREC_DEFINITION void for_each_member(std::string text, std::filesystem::path
                                          std::function<void(std::string const& key, json const& value)> const& visit) {
   json_builder builder(path, expected, visit);
   parse_mended(std::move(text), path, expected, builder);
+}
+
+MQL4GREC_DEFINITION std::string shown(json const& value) {
+  if (value.is_structured()) return std::string("an ") + value.type_name();
+  return printable(value.dump(-1, ' ', false, json::error_handler_t::replace));
 }
 
 }  // namespace detail

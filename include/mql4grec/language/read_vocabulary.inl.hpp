@@ -21,7 +21,9 @@ namespace detail {
 /// The id in a JSON value; `word` is for the error message.
 MQL4GREC_DEFINITION token_t id_from(json const& value, std::filesystem::path const& path, std::string const& word) {
   bool const fits = value.is_number_unsigned() && value.get<std::uint64_t>() < 0x7fffffff;
-  expects_file(fits, path, "token '", word, "': expected an id of 0 or more, found ", value.dump());
+  if (!fits)
+    raise<file_error>(path.string(), ": token '", core::detail::printable(word),
+                      "': expected an id of 0 or more, found ", core::detail::shown(value));
   return static_cast<token_t>(value.get<std::int32_t>());
 }
 

@@ -101,9 +101,7 @@ MQL4GREC_DEFINITION void read_sets_file(std::filesystem::path const& file, index
         found = find(value.get<std::string>());
       else if (value.is_number_unsigned() && value.get<std::uint64_t>() < static_cast<std::uint64_t>(item_count))
         found = item_id(value.get<std::int32_t>());
-      if (!found)
-        raise<file_error>(file.string(), ": key '", key, "': there is no item ",
-                          core::detail::printable(value.dump(-1, ' ', false, json::error_handler_t::replace)));
+      if (!found) raise<file_error>(file.string(), ": key '", key, "': there is no item ", core::detail::shown(value));
       items.push_back(*found);
     }
   }

@@ -87,7 +87,7 @@ MQL4GREC_DEFINITION sasrec_config read_config(std::filesystem::path const& path)
   auto const read = read_json(path);
   sasrec_config c;
   try {
-    expects_file(read.at("model_type") == "sasrec", path, "model_type is ", read.at("model_type").dump(),
+    expects_file(read.at("model_type") == "sasrec", path, "model_type is ", core::detail::shown(read.at("model_type")),
                  ", expected \"sasrec\"");
     c = {.items = read.at("items"),
          .positions = read.at("positions"),

@@ -32,18 +32,20 @@ class config_reader {
     json const& value = at(key);
     bool const fits = value.is_number_integer() &&
                       (!value.is_number_unsigned() || std::in_range<index_t>(value.get<std::uint64_t>()));
-    expects_file(fits, path_, "key '", key, "': found ", shown(value), ", expected an integer");
+    expects_file(fits, path_, "key '", key, "': found ", core::detail::shown(value), ", expected an integer");
     return value.get<index_t>();
   }
   index_t integer(char const* key, index_t otherwise) const { return has(key) ? integer(key) : otherwise; }
   std::optional<double> number(char const* key) const {
     if (!has(key)) return std::nullopt;
-    expects_file(at(key).is_number(), path_, "key '", key, "': found ", shown(at(key)), ", expected a number");
+    expects_file(at(key).is_number(), path_, "key '", key, "': found ", core::detail::shown(at(key)),
+                 ", expected a number");
     return at(key).get<double>();
   }
   std::optional<bool> boolean(char const* key) const {
     if (!has(key)) return std::nullopt;
-    expects_file(at(key).is_boolean(), path_, "key '", key, "': found ", shown(at(key)), ", expected true or false");
+    expects_file(at(key).is_boolean(), path_, "key '", key, "': found ", core::detail::shown(at(key)),
+                 ", expected true or false");
     return at(key).get<bool>();
   }
   token_t token(char const* key, token_t otherwise) const {
@@ -55,7 +57,7 @@ class config_reader {
   /// is supported.
   void must_be(char const* key, json const& value) const {
     expects_file(!has(key) || object_.at(key) == value, path_, "key '", key, "': found ",
-                 has(key) ? shown(object_.at(key)) : "", ", expected ", value.dump(),
+                 has(key) ? core::detail::shown(object_.at(key)) : "", ", expected ", value.dump(),
                  "; anything else isn't supported");
   }
   /// Throws file_error for the first unknown key. A key whose value is null is ignored.
@@ -66,8 +68,8 @@ class config_reader {
   }
   nn::activation activation() const {
     json const proj = has("feed_forward_proj") ? at("feed_forward_proj") : json("relu");
-    expects_file(proj == "relu" || proj == "gated-gelu", path_, "key 'feed_forward_proj': found ", shown(proj),
-                 ", expected \"relu\" or \"gated-gelu\"; anything else isn't supported");
+    expects_file(proj == "relu" || proj == "gated-gelu", path_, "key 'feed_forward_proj': found ",
+                 core::detail::shown(proj), ", expected \"relu\" or \"gated-gelu\"; anything else isn't supported");
     bool const gated = proj == "gated-gelu";
     must_be("is_gated_act", gated);
     must_be("dense_act_fn", gated ? "gelu_new" : "relu");
@@ -167,11 +169,6 @@ class config_reader {
     auto const has = [key](auto const& keys) { return std::ranges::find(keys, key) != std::end(keys); };
     return has(read) || has(harmless) || has(of_generation);
   }
-  static std::string shown(json const& value) {
-    if (value.is_structured()) return std::string("an ") + value.type_name();
-    return value.dump(-1, ' ', false, json::error_handler_t::replace).substr(0, 120);
-  }
-
   json const& object_;
   std::filesystem::path const& path_;
 };

@@ -38,6 +38,7 @@ class json_builder final : public json_listener {
   bool binary(json::binary_t&) override { return false; }  // doesn't occur in text
 
   bool start_object(std::size_t) override {
+    check_depth();
     objects_.emplace_back();
     open_.push_back(json::object());
     return true;
@@ -56,6 +57,7 @@ class json_builder final : public json_listener {
   }
   bool start_array(std::size_t) override {
     if (open_.empty()) expects_object(false);
+    check_depth();
     open_.push_back(json::array());
     return true;
   }
@@ -70,6 +72,11 @@ class json_builder final : public json_listener {
     std::string last;
   };
 
+  static constexpr std::size_t most_nested = 100;
+
+  void check_depth() const {
+    expects_file(open_.size() < most_nested, path_, "lists and objects nested more than ", most_nested, " deep");
+  }
   void expects_object(bool is_one) const {
     expects_file(is_one || visit_ == nullptr, path_, "expected ", expected_ ? *expected_ : "");
   }

@@ -30,18 +30,18 @@ class encoder_json {
     json const& value = object_.at(key);
     bool const fits = value.is_number_integer() &&
                       (!value.is_number_unsigned() || std::in_range<index_t>(value.get<std::uint64_t>()));
-    expects_file(fits, path_, "key '", key, "': found ", shown(value), ", expected an integer");
+    expects_file(fits, path_, "key '", key, "': found ", core::detail::shown(value), ", expected an integer");
     return value.get<index_t>();
   }
   double number(std::string const& key, double otherwise) const {
     if (!has(key)) return otherwise;
-    expects_file(object_.at(key).is_number(), path_, "key '", key, "': found ", shown(object_.at(key)),
+    expects_file(object_.at(key).is_number(), path_, "key '", key, "': found ", core::detail::shown(object_.at(key)),
                  ", expected a number");
     return object_.at(key).get<double>();
   }
   bool flag(std::string const& key, bool otherwise) const {
     if (!has(key)) return otherwise;
-    expects_file(object_.at(key).is_boolean(), path_, "key '", key, "': found ", shown(object_.at(key)),
+    expects_file(object_.at(key).is_boolean(), path_, "key '", key, "': found ", core::detail::shown(object_.at(key)),
                  ", expected true or false");
     return object_.at(key).get<bool>();
   }
@@ -53,13 +53,13 @@ class encoder_json {
       if (object_.at(key) == word) return word;
       list += (list.empty() ? "\"" : " or \"") + std::string(word) + "\"";
     }
-    raise<file_error>(path_.string(), ": key '", key, "': found ", shown(object_.at(key)), ", expected ", list,
-                      "; anything else isn't supported");
+    raise<file_error>(path_.string(), ": key '", key, "': found ", core::detail::shown(object_.at(key)), ", expected ",
+                      list, "; anything else isn't supported");
   }
   /// Throws file_error if a member that changes what is computed has a value that isn't supported.
   void must_be(std::string const& key, json const& value) const {
     expects_file(!has(key) || object_.at(key) == value, path_, "key '", key, "': found ",
-                 has(key) ? shown(object_.at(key)) : "", ", expected ", value.dump(),
+                 has(key) ? core::detail::shown(object_.at(key)) : "", ", expected ", value.dump(),
                  "; anything else isn't supported");
   }
   /// Throws file_error for another architecture.
@@ -69,11 +69,6 @@ class encoder_json {
   }
 
  private:
-  static std::string shown(json const& value) {
-    if (value.is_structured()) return std::string("an ") + value.type_name();
-    return core::detail::printable(value.dump(-1, ' ', false, json::error_handler_t::replace));
-  }
-
   json const& object_;
   std::filesystem::path const& path_;
 };
