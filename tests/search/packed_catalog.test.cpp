@@ -255,6 +255,35 @@ TEST_CASE(
   CHECK(std::filesystem::file_size(here / "memory.log.snapshot") < 16'000);
 }
 
+TEST_CASE("packed_catalog: histories have tokens of their own after a snapshot, those of the last item included") {
+  temporary_directory const here;
+  auto const vocab = vocabulary(2, 9);
+  auto const tables = random_tables(vocab, 30, 9), others = random_tables(vocab, 30, 10);
+  write(here / "f", vocab, tables);
+  auto const packed = search::read_packed_catalog(here / "f", vocab);
+  search::live_catalog_options const options{
+      .log = here / "log", .packed = packed, .snapshot_after = 1, .history_tokens = others};
+  constexpr auto text = language::modality::text;
+  constexpr item_id last{29}, changed{3};
+  REQUIRE_FALSE(std::ranges::equal(tables[0].of(last), others[0].of(last)));
+  for (int start = 0; start < 3; ++start) {
+    search::live_catalog catalog(packed->tables, options);
+    auto const version = catalog.version();
+    CHECK(std::ranges::equal(version.history_tokens(text, last), others[0].of(last)));
+    CHECK(std::ranges::equal(version.sequence(text, last), tables[0].of(last)));
+    if (start > 0) CHECK(std::ranges::equal(version.history_tokens(text, changed), tables[0].of(last)));
+    auto const tokens = tables[0].of(last);
+    catalog.set(changed, {{tokens.begin(), tokens.end()}});
+    catalog.merge();
+  }
+  {  // a number that has been in use stays so
+    search::live_catalog catalog(packed->tables, options);
+    catalog.remove(item_id{40});
+    catalog.merge();
+  }
+  CHECK(search::live_catalog(packed->tables, options).version().items() == 41);
+}
+
 TEST_CASE("packed_catalog_writer: what can't be written is refused, and nothing remains") {
   temporary_directory const here;
   auto const error_of = [](auto&& call) { return complaint<error>(call); };

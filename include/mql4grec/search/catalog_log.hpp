@@ -57,7 +57,9 @@ class catalog_log {
   /// record is removed then.
   void append(std::uint64_t number, std::span<catalog_change const* const> changes);
   /// The size of the file in bytes, which is the position of the next record.
-  index_t bytes() const { return file_->bytes(); }
+  index_t bytes() const { return file_ ? file_->bytes() : 0; }
+  /// Whether append() can't succeed any more, until the log is opened again.
+  [[nodiscard]] bool has_failed() const { return !file_ || file_->has_failed(); }
   /// Removes all records before this position, which bytes() returned earlier. Atomic: after a crash the file is either
   /// the old one or the new one.
   void drop_before(index_t position);

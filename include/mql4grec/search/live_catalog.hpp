@@ -304,7 +304,8 @@ class live_catalog {
   /// another call can succeed.
   std::uint64_t catch_up();
   /// Whether the catalog can neither change nor follow any more, and has to be loaded again: a change of the log could
-  /// not be made, or one that was followed has been removed from it. Requests go on.
+  /// not be made, one that was followed has been removed from it, or what the disk has of the log is unknown. Requests
+  /// go on.
   [[nodiscard]] bool has_failed() const;
   /// Whether the tables and tries are those of live_catalog_options::packed.
   [[nodiscard]] bool is_mapped() const { return options_.packed != nullptr; }

@@ -120,7 +120,7 @@ MQL4GREC_DEFINITION bool live_catalog::began_with(std::vector<language::token_ta
 
 MQL4GREC_DEFINITION bool live_catalog::has_failed() const {
   std::lock_guard const lock(mutex_);
-  return broken_;
+  return broken_ || (log_ && log_->has_failed());
 }
 
 MQL4GREC_DEFINITION auto live_catalog::stamp_of(std::filesystem::path const& path) -> file_stamp {
@@ -234,15 +234,19 @@ MQL4GREC_DEFINITION std::vector<catalog_change> live_catalog::changes_to(catalog
 MQL4GREC_DEFINITION std::vector<catalog_change> live_catalog::changes_since_the_beginning(
     catalog_version const& version, detail::item_sets const& sets) const {
   std::map<item_id, catalog_change> changes;
+  index_t first_items = 0;
   for (auto const* tables : {&version.tokens_->items, &version.tokens_->histories})
-    for (auto const& table : *tables)
+    for (auto const& table : *tables) {
       table.each_changed(version.number(), [&](item_id item, auto) { changes[item].item = item; });
+      first_items = std::max(first_items, table.base_items());
+    }
   for (auto& [item, names] : sets.changed_names()) {
     changes[item].item = item;
     changes[item].sets = std::move(names);
   }
-  // The largest number stays in use, also when its item has been removed.
-  if (auto const last = item_id(static_cast<std::int32_t>(version.items() - 1)); version.items() > 0)
+  // The largest number stays in use, also when its item has been removed. One of the tables isn't listed unless it has
+  // changed: a change replaces the tokens of histories.
+  if (auto const last = item_id(static_cast<std::int32_t>(version.items() - 1)); version.items() > first_items)
     changes[last].item = last;
   std::vector<catalog_change> out;
   for (auto& entry : changes) {
@@ -524,7 +528,7 @@ MQL4GREC_DEFINITION void live_catalog::merge_beside(std::unique_lock<std::mutex>
     recording_ = false;
     pending_ = std::max<index_t>(0, pending_ - merged);  // less if memory was exhausted meanwhile
     published_->replace(std::make_unique<catalog_version const>(version_of(content_, number_)));
-    if (log_ && log_bytes >= options_.snapshot_after) {
+    if (log_ && !log_->has_failed() && log_bytes >= options_.snapshot_after) {
       lock.unlock();
       write_snapshot(from, sets);
       lock.lock();

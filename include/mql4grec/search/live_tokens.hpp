@@ -49,6 +49,8 @@ class live_tokens {
   }
   /// The sequence that the item has in the table.
   std::span<token_t const> base_of(item_id item) const { return base_->of(item); }
+  /// One more than the largest item number of the table.
+  index_t base_items() const { return base_->items(); }
   /// Calls visit(item, sequence) for each item whose sequence in a version differs from that of the table.
   template <class Visit>
   void each_changed(std::uint64_t version, Visit&& visit) const {
