@@ -442,6 +442,15 @@ TEST_CASE("place_sequence: an item inserted into a live catalog gets a sequence 
   auto const grown = live.version();
   CHECK(language::duplicate_items(grown.table(language::modality::text)) == 0);
   CHECK(language::items_with_sequence(grown.table(language::modality::text)) == items);
+  // an item that is placed again keeps its sequence; without its number that is taken
+  for (index_t i = items - later; i < items; ++i) {
+    auto const features = host_vector_view<float const>(view_of(catalog.all).row(i));
+    pipeline::placement where{grown, language::modality::text, vocab};
+    auto const own = grown.sequence(language::modality::text, item(i));
+    CHECK_FALSE(std::ranges::equal(pipeline::place_sequence(catalog.backend, catalog.model, features, where), own));
+    where.item = item(i);
+    CHECK(std::ranges::equal(pipeline::place_sequence(catalog.backend, catalog.model, features, where), own));
+  }
   // a twin of item 0 has its first code
   CHECK(grown.sequence(language::modality::text, item(items - 1))[0] ==
         grown.sequence(language::modality::text, item(0))[0]);

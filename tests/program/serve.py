@@ -74,6 +74,16 @@ def raw_ids():
         service.refuse(404, "GET", "/items/B999", None, "B999")
         service.refuse(404, "GET", "/users", None, "not shown")
         service.refuse(404, "GET", "/users/1", None, "not shown")
+    # Names of more items than the dataset has: those numbers are of items that are inserted.
+    with open("Tiny/Tiny.item2id", "a") as file:
+        file.write(f"FOREIGN\t{ITEMS}\n")
+    Path("token").write_text(TOKEN + "\n")
+    admin = {"Authorization": f"Bearer {TOKEN}"}
+    with serving("--admin-token-file", "token") as service:
+        service.refuse(404, "GET", "/items/FOREIGN", None, "FOREIGN")
+        status, added = service.ask("POST", "/items", {"item": "NEW", "title": "A new thing", "codes": WORDS}, admin)
+        check(status == 200 and added["item"] == "NEW" and added["number"] == ITEMS, added)
+        check([one["item"] for one in service.recommend(allow=["NEW"])["items"]] == ["NEW"], "its own name")
 
 
 def wrong_requests():
@@ -356,6 +366,23 @@ def changes():
     check_one_line(run("serve", "--dataset", "Tiny", "--model", "start", "--port", 0, "--log-level", "error", *options), 1, "items.jsonl", "line 2")
 
 
+def a_dataset_that_grows():
+    """A packed catalog keeps its log when interactions have larger numbers, but not when these are of inserted items."""
+    check_done(run("prepare", "--pack-catalog", "start", "--out", "Tiny"))
+    Path("token").write_text(TOKEN + "\n")
+    admin = {"Authorization": f"Bearer {TOKEN}"}
+    options = ("--admin-token-file", "token", "--state", "state")
+    with serving(*options) as service:
+        check(service.ask("POST", "/items", {"item": "NEW", "codes": WORDS}, admin)[1]["number"] == ITEMS, "the next number")
+    path = Path("Tiny/Tiny.inter.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"grown": [1, ITEMS]}))
+    start = lambda: run("serve", "--dataset", "Tiny", "--model", "start", "--port", 0, "--log-level", "error", *options)
+    check_one_line(start(), 1, "Tiny", f"number {ITEMS} was given to 'NEW'", "--state")
+    Path("Tiny/Tiny.item2id").write_text("".join(f"B{i:03}\t{i}\n" for i in range(ITEMS)) + f"NEW\t{ITEMS}\n")
+    with serving(*options) as service:
+        check(service.ask("GET", "/items/NEW")[1]["codes"]["text"] == WORDS["text"], "it has become an item of the dataset")
+
+
 def changes_together():
     """Changes that arrive at the same time share synchronizations of the logs; each is made as if it were alone."""
     Path("token").write_text(TOKEN + "\n")
@@ -413,6 +440,15 @@ def inserted_by_features():
         service.refuse(400, "POST", "/items", {"text": twin, "codes": WORDS}, "'codes'", headers=admin)
         found = [answer["codes"]["text"] for _, answer in service.at_once(*[("POST", "/items", {"text": twin}, admin)] * 3)]
         check(service.ask("GET", "/items/8")[1]["codes"]["text"] not in found and len(set(map(tuple, found))) == 3, found)
+        for item in ("AGAIN", ITEMS):  # a change that is sent twice does no harm
+            words = [service.ask("POST", "/items", {"item": item, "text": twin}, admin)[1]["codes"]["text"] for _ in range(3)]
+            check(words[0] == words[1] == words[2], item, words)
+    translator = Path("translator/translator.json")  # of a modality that the model lacks
+    text = translator.read_text()
+    translator.write_text(text.replace('"text"', '"modality4"'))
+    with serving("--admin-token-file", "token", "--translators", "translator") as service:
+        service.refuse(400, "POST", "/items", {"modality4": twin}, "'modality4'", "no tokens of this modality", headers=admin)
+    translator.write_text(text)
     write_features("G.npy", rows=ITEMS + 3, twins=[(ITEMS + i, 8) for i in range(3)])
     check_done(run("translate", "--embeddings", "G.npy", "--modality", "text", "--model", "translator", "--out-index", "Tiny/Tiny.index_lemb.json", "--threads", 1))
     index = json.loads(Path("Tiny/Tiny.index_lemb.json").read_text())
@@ -500,4 +536,4 @@ def not_built():
 
 
 main([not_built] if "was built without" in run("serve").stderr else [end_points, raw_ids, wrong_requests, deep_lists, hostile_clients, reloads,
-      rules, changes, changes_together, inserted_by_features, killed, reasons, overload, its_end])
+      rules, changes, a_dataset_that_grows, changes_together, inserted_by_features, killed, reasons, overload, its_end])

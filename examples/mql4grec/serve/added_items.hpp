@@ -42,6 +42,11 @@ class added_items {
   /// Adds or replaces items; they are on the disk when the function returns, by one synchronization. Throws file_error,
   /// and none is added then.
   void set(std::span<std::pair<item_id, added_item> const> items);
+  /// Whether set() can't succeed any more.
+  bool has_failed() const {
+    std::lock_guard const lock(writing_);
+    return file_ && file_->has_failed();
+  }
   std::optional<added_item> find(item_id item) const;
   std::optional<item_id> find(std::string const& raw_id) const;
   /// One more than the largest number of an item; 0 if there is none.
@@ -49,7 +54,7 @@ class added_items {
     std::shared_lock const lock(mutex_);
     return items_.empty() ? 0 : index(items_.rbegin()->first) + 1;
   }
-  /// Calls visit(item, about) for each item.
+  /// Calls visit(item, about) for each item. It must not call a member of this object.
   template <class Visit>
   void each(Visit const& visit) const {
     std::shared_lock const lock(mutex_);
@@ -67,7 +72,7 @@ class added_items {
   bool has_lost_line_ = false;
   std::optional<file_lock> lock_;
   std::optional<append_file> file_;
-  std::mutex writing_;  // locked before mutex_
+  mutable std::mutex writing_;  // locked before mutex_
   mutable std::shared_mutex mutex_;
   std::map<item_id, added_item> items_;
   std::unordered_map<std::string, item_id> number_of_;

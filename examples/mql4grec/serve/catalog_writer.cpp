@@ -76,7 +76,7 @@ class catalog_writer::batch {
       if (asked.features[p].empty()) continue;
       auto const kind = placers_[p].kind;
       change.sequences[to_size(kind)] =
-          placers_[p].place(asked.features[p], {version_, kind, catalog_.vocab(), &taken_[to_size(kind)]});
+          placers_[p].place(asked.features[p], {version_, kind, catalog_.vocab(), &taken_[to_size(kind)], item});
     }
     for (std::size_t m = 0; m < change.sequences.size(); ++m) taken_[m].insert(change.sequences[m]);
     if (is_new) ++next_;

@@ -123,7 +123,8 @@ bool is_number(std::string_view text) { return !text.empty() && text.find_first_
 
 /// Throws for tokens or features of a modality in which no item of the dataset has tokens.
 void check_modality(language::modality kind, served_catalog const& catalog) {
-  if (catalog.data().tokens[to_size(kind)].present().empty())
+  auto const& tokens = catalog.data().tokens;  // a translator may have a modality that the model lacks
+  if (to_size(kind) >= tokens.size() || tokens[to_size(kind)].present().empty())
     raise<bad_request>("'", language::name_of(kind), "': the dataset has no tokens of this modality");
 }
 

@@ -9,6 +9,7 @@
 #include "mql4grec/catalog/dataset_paths.hpp"
 #include "mql4grec/catalog/read.hpp"
 #include "mql4grec/core/detail/whole_number.hpp"
+#include "mql4grec/core/detail/words.hpp"
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/pipeline/dataset.hpp"
 #include "mql4grec/pipeline/item_sets.hpp"
@@ -36,6 +37,7 @@ served_catalog::served_catalog(served_catalog_paths const& paths, language::voca
   auto state = state_of(paths);
   bool const same = before && before->files_->state == state && before->files_->vocab == vocab;
   files_ = same ? before->files_ : read(paths, vocab, std::move(state));
+  check_numbers(paths.dataset);
   if (same) {
     sets_ = before->sets_;
     return;
@@ -74,7 +76,9 @@ std::shared_ptr<served_catalog::contents const> served_catalog::read(served_cata
   auto const items = out->data.interactions.item_count;
   if (std::filesystem::exists(files.item_ids())) {
     out->raw_ids = catalog::read_ids(files.item_ids());
-    for (std::size_t i = 0; i < out->raw_ids.size() && std::ssize(out->number_of) < items; ++i)
+    // Further numbers are those of items that are inserted.
+    out->raw_ids.resize(std::min(out->raw_ids.size(), to_size(items)));
+    for (std::size_t i = 0; i < out->raw_ids.size(); ++i)
       out->number_of.emplace(out->raw_ids[i], item_id(static_cast<std::int32_t>(i)));
   }
   if (!paths.images.empty())
@@ -83,6 +87,19 @@ std::shared_ptr<served_catalog::contents const> served_catalog::read(served_cata
     if (!description.title.empty()) out->titles.emplace_back(folded(description.title), item);
   std::ranges::sort(out->titles);
   return out;
+}
+
+/// Throws file_error if the dataset has grown over the number of an inserted item: the number would be two items.
+void served_catalog::check_numbers(std::filesystem::path const& dataset) const {
+  auto const items = data().interactions.item_count;
+  added_->each([&](item_id item, added_item const& about) {
+    auto const at = to_size(item);
+    if (about.raw_id.empty() || index(item) >= items) return;
+    if (at < files_->raw_ids.size() && files_->raw_ids[at] == about.raw_id) return;  // it has become one of the dataset
+    raise<file_error>(dataset.string(), ": has ", items, " items, but number ", index(item), " was given to '",
+                      core::detail::printable(about.raw_id),
+                      "' when it was inserted; start with another --state directory");
+  });
 }
 
 std::optional<item_id> served_catalog::find(std::string const& raw_id) const {
@@ -162,10 +179,14 @@ std::vector<item_id> served_catalog::search(std::string_view text, std::size_t m
   auto const whole = folded(text);
   title_query const wanted(whole);
   if (!wanted.has_words()) return {};
-  std::vector<item_id> first, others;
+  std::vector<item_id> inserted, first, others;
   added_->each([&](item_id item, added_item const& about) {
-    if (first.size() < most && wanted.matches(about.title) && !is_removed(item)) first.push_back(item);
+    if (wanted.matches(about.title)) inserted.push_back(item);
   });
+  for (auto const item : inserted) {  // after each(), which holds the lock that is_removed() takes
+    if (first.size() >= most) break;
+    if (!is_removed(item)) first.push_back(item);
+  }
   for (auto const& [title, item] : files_->titles) {
     if (first.size() >= most) break;
     bool const begins = title.starts_with(whole);

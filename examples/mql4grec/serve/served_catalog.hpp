@@ -58,7 +58,7 @@ class served_catalog {
  public:
   /// Reads the dataset, unless `before`, the catalog that this one replaces, was read from the same files, for the same
   /// vocabulary, and they haven't changed since. `added` are the items that were inserted before. Throws file_error for
-  /// files that are missing or damaged.
+  /// files that are missing or damaged, and if an inserted item has the number of another one of the dataset.
   served_catalog(served_catalog_paths const& paths, language::vocabulary const& vocab,
                  std::shared_ptr<added_items> added, served_catalog const* before = nullptr);
 
@@ -75,6 +75,8 @@ class served_catalog {
   /// The catalog whose changes are shown, of a model for this dataset.
   void show(std::shared_ptr<search::live_catalog> live) { live_ = std::move(live); }
   search::live_catalog& live() const { return *live_; }
+  /// Whether no change can be made any more, until the service is started again. May wait for a disk.
+  bool has_failed() const { return live_->has_failed() || added_->has_failed(); }
 
   /// The number of a client's item: a raw id as a text, or a number. Throws bad_request, with the place in its message,
   /// if there is no such item.
@@ -117,6 +119,7 @@ class served_catalog {
   static std::string state_of(served_catalog_paths const& paths);
   static std::shared_ptr<contents const> read(served_catalog_paths const& paths, language::vocabulary const& vocab,
                                               std::string state);
+  void check_numbers(std::filesystem::path const& dataset) const;
 
   std::shared_ptr<contents const> files_;
   search::named_sets sets_;

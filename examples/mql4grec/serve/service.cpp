@@ -135,8 +135,11 @@ std::shared_ptr<service::loaded const> service::read(served_paths const& paths) 
   auto const before = current();
   auto const place = [](std::filesystem::path const& path) { return std::filesystem::weakly_canonical(path); };
   bool const same = before && place(before->paths.catalog.dataset) == place(paths.catalog.dataset);
-  // One that can't follow the changes any more is read anew.
+  // One that can't follow the changes any more is read anew. One that makes changes can't be: it owns their files.
   bool const shares = same && !cannot_follow_;
+  if (shares && !options_.follow && before->catalog.has_failed())
+    raise(paths.catalog.dataset.string(),
+          ": items can't be changed since an earlier error, which a reload doesn't mend; start the service again");
   auto const state = options_.state.empty() ? std::filesystem::path()
                                             : options_.state / catalog::dataset_paths(paths.catalog.dataset).name();
   auto added = shares ? before->catalog.added()

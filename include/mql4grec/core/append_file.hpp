@@ -74,6 +74,8 @@ class append_file {
                  "can't be cut: ", std::strerror(errno));
     bytes_ = bytes;
   }
+  /// Whether what the disk has is unknown, and append() can't succeed any more.
+  [[nodiscard]] bool has_failed() const { return broken_; }
   /// The size of the file, which is the position of the next record.
   [[nodiscard]] index_t bytes() const { return bytes_; }
 

@@ -1,6 +1,8 @@
 #pragma once
 // The token sequence of an item that is inserted into a live catalog, from its features and the translator of the
 // catalog. No other item gets another sequence.
+#include <algorithm>
+#include <optional>
 #include <set>
 #include <span>
 #include <vector>
@@ -18,9 +20,12 @@ struct placement {
   language::vocabulary const& vocab;       ///< the tokens of the catalog
   /// Further sequences that are taken, such as those of items that are inserted together; nullptr: none.
   std::set<std::vector<token_t>> const* also_taken = nullptr;
+  /// The item, if it may be in the version already: a sequence that only this item has isn't taken, so that an item
+  /// that is placed again keeps its sequence.
+  std::optional<item_id> item = std::nullopt;
 };
 
-/// The tokens of the nearest codes, or of the nearest free ones if an item of the version has these; see
+/// The tokens of the nearest codes, or of the nearest free ones if another item of the version has these; see
 /// quantize::place_item. Two items that are placed at the same time, in the same version, may get the same sequence;
 /// one after another they never do. Throws error if the model doesn't have the levels of the modality, or if no
 /// sequence is free.
@@ -45,7 +50,10 @@ template <Backend B, quantize::Quantizer<B> M>
   };
   auto const codes = quantize::place_item(worker, model, features, [&](std::span<code_t const> wanted) {
     to_tokens(wanted);
-    return trie->find(table, tokens) >= 0 || (where.also_taken && where.also_taken->contains(tokens));
+    auto const leaf = trie->find(table, tokens);
+    auto const is_own = [&](item_id other) { return other == where.item; };
+    bool const is_taken = leaf >= 0 && !std::ranges::all_of(trie->items(leaf), is_own);
+    return is_taken || (where.also_taken && where.also_taken->contains(tokens));
   });
   to_tokens(codes);
   return tokens;
