@@ -11,6 +11,7 @@
 #include "mql4grec/recommender.hpp"
 #include "mql4grec/search/catalog_log.inl.hpp"
 #include "mql4grec/search/live_catalog.inl.hpp"
+#include "mql4grec/search/live_catalog_files.inl.hpp"
 #include "mql4grec/search/live_trie.inl.hpp"
 #include "mql4grec/search/packed_catalog.inl.hpp"
 #include "mql4grec/search/packed_catalog_reader.inl.hpp"

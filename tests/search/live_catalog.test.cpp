@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <fstream>
@@ -214,6 +215,34 @@ TEST_CASE("live catalog: a change that doesn't fit is refused, and none of its c
   CHECK(refused({item_id{1}, {swapped}}).ends_with("at level 0 of modality 0, where it doesn't belong"));
   CHECK(equals(catalog.version(), content_of(start)));
   CHECK(catalog.version().number() == 0);
+}
+
+TEST_CASE("live catalog: a call that has too many sets fails no other one that is committed with it") {
+  temporary_directory const directory;
+  search::named_sets sets;
+  for (index_t i = 0; i < search::max_item_sets; ++i) sets[std::to_string(i)];
+  search::live_catalog catalog(tables(), {.log = directory / "log", .sets = sets});
+  auto const is_made = [&](int item, std::string const& set) {
+    catalog_change const change{item_id{item}, {text_of(item)}, std::vector{set}};
+    try {
+      catalog.apply({&change, 1});
+      return true;
+    } catch (error const&) {
+      return false;
+    }
+  };
+  std::atomic<int> left = 3, refused = 0;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 3; ++t)
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 40; ++i) refused += is_made(t, "7") ? 0 : 1;
+      --left;
+    });
+  int too_many = 0;
+  while (left > 0) too_many += is_made(3, "new") ? 1 : 0;
+  for (auto& thread : threads) thread.join();
+  CHECK(refused == 0);
+  CHECK(too_many == 0);
 }
 
 TEST_CASE("live catalog: histories are written with tables of their own, and with the new tokens of a changed item") {

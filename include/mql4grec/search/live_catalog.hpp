@@ -289,7 +289,8 @@ class live_catalog {
 
   /// Makes changes, which become visible together, and returns the number of the first version that contains them. They
   /// are in the log, on the disk, when the function returns. Of several changes of an item the last one counts. Throws
-  /// error if a change doesn't fit the catalog, and file_error if the log can't be written; then none is made.
+  /// error if a change doesn't fit the catalog, and file_error if the log can't be written; then none of this call is
+  /// made. A change of another thread that doesn't fit fails that thread's call only.
   std::uint64_t apply(std::span<catalog_change const> changes);
   /// Gives an item its sequences, by modality, whether or not it has others; see catalog_change.
   std::uint64_t set(item_id item, std::vector<std::vector<token_t>> sequences) {
@@ -367,7 +368,8 @@ class live_catalog {
                                                           detail::item_sets const& sets) const;
   std::vector<catalog_change> changes_to(catalog_snapshot const& snapshot) const;
   void check(catalog_change const& change) const;
-  void commit(std::span<request* const> requests);
+  std::vector<request*> with_room_for_sets(std::span<request* const> requests) const;
+  void commit(std::span<request* const> waiting);
   static bool has_room(content const& in, catalog_change const& change);
   void make_within_room(catalog_change const& change, std::uint64_t version);
   static void put_in_sets(content& in, catalog_change const& change);
@@ -415,4 +417,5 @@ class live_catalog {
 
 #if !MQL4GREC_COMPILED
 #include "mql4grec/search/live_catalog.inl.hpp"
+#include "mql4grec/search/live_catalog_files.inl.hpp"
 #endif
