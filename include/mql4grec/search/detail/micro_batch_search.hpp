@@ -191,10 +191,11 @@ class micro_batch_search {
     search_memory<B, T> memory;
   };
   /// The key under which captured steps are cached: the values that the steps depend on besides the model and the trie.
-  /// The last five: columns of `allowed` and the distance between its rows, −1 if there are none; whether there are
-  /// roots; the size of the memory of added nodes; the step, −1 for all steps.
+  /// The last four: the distance between the rows of `allowed`, −1 if there are none; whether there are roots; the size
+  /// of the memory of added nodes; the step, −1 for all steps. The size of the memory of `allowed` follows from the
+  /// scratch's position at the call, which graph_cache adds.
   using key = std::tuple<mark, index_t, decltype(std::declval<decoding_of<B, Model> const&>().shape()), index_t,
-                         normalization, bool, index_t, index_t, bool, index_t, index_t>;
+                         normalization, bool, index_t, bool, index_t, index_t>;
   /// The captured steps.
   using step_graphs = graph_cache<B, key, index_t>;
 
@@ -291,7 +292,6 @@ class micro_batch_search {
             options_.beams,
             options_.normalize,
             options_.score_eos,
-            state_.allowed.columns(),
             state_.allowed.rows() > 0 ? state_.allowed.stride : -1,
             state_.roots.size() > 0,
             state_.trie.added.token.size(),
