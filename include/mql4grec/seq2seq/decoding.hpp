@@ -26,8 +26,8 @@ concept DecodingOps = nn::KeyPackingOps<B, T> &&
 struct decoder_shape {
   index_t rows;     ///< encoder rows; rounded up where work is captured, so that few shapes occur
   index_t longest;  ///< rows of the longest query; rounded up likewise
-  /// The buckets of distances; their memory may move.
-  index_t const *encoder_buckets, *decoder_buckets;
+  index_t const* encoder_buckets;  ///< of the encoder's distances; their memory may move
+  index_t const* decoder_buckets;  ///< of the decoder's distances; likewise
   auto operator<=>(decoder_shape const&) const = default;
 };
 
