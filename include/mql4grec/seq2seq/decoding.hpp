@@ -24,8 +24,8 @@ concept DecodingOps = nn::KeyPackingOps<B, T> &&
 /// The sizes and addresses that the encoder and the steps depend on, in addition to the number of queries and of cache
 /// rows. They are part of the key of captured work.
 struct decoder_shape {
-  index_t rows;     ///< encoder rows; rounded up where work is captured, so that few shapes occur
-  index_t longest;  ///< rows of the longest query; rounded up likewise
+  index_t rows;                    ///< encoder rows; rounded up where work is captured, so that few shapes occur
+  index_t longest;                 ///< rows of the longest query; rounded up likewise
   index_t const* encoder_buckets;  ///< of the encoder's distances; their memory may move
   index_t const* decoder_buckets;  ///< of the decoder's distances; likewise
   auto operator<=>(decoder_shape const&) const = default;
