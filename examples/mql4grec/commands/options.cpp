@@ -48,8 +48,7 @@ void put_text(std::string const& text) {
 }
 
 void put_result(common_options const& options, json const& result, std::string const& text) {
-  // Paths need not be UTF-8: their other bytes are replaced, as in write_json().
-  if (options.json == "-") return put_text(result.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
+  if (options.json == "-") return put_text(core::detail::file_text(result));
   if (!options.json.empty()) write_json(options.json, result);
   put_text(text);
 }

@@ -29,6 +29,9 @@ void for_each_member(std::string text, std::filesystem::path const& path, std::s
 /// A value as errors show it: "an array", "an object", or the text of another value, shortened like printable().
 std::string shown(json const& value);
 
+/// What write_json writes.
+std::string file_text(json const& value);
+
 }  // namespace detail
 
 /// Parses a text; `path` appears in errors. Throws file_error when it isn't JSON, when an object has a key twice, or

@@ -38,6 +38,10 @@ MQL4GREC_DEFINITION std::string shown(json const& value) {
   return printable(value.dump(-1, ' ', false, json::error_handler_t::replace));
 }
 
+MQL4GREC_DEFINITION std::string file_text(json const& value) {
+  return value.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
 }  // namespace detail
 
 MQL4GREC_DEFINITION json parse_json(std::string_view text, std::filesystem::path const& path) {
@@ -47,7 +51,7 @@ MQL4GREC_DEFINITION json parse_json(std::string_view text, std::filesystem::path
 MQL4GREC_DEFINITION json read_json(std::filesystem::path const& path) { return parse_json(read_file(path), path); }
 
 MQL4GREC_DEFINITION void write_json(std::filesystem::path const& path, json const& value) {
-  write_file(path, value.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
+  write_file(path, detail::file_text(value));
 }
 
 }  // namespace core
