@@ -99,7 +99,7 @@ std::string table() {
           []<class B, class T>() { return std::same_as<T, float> && PackingOps<B>; }),
       row("TransferOps", "`upload`, `download`; the host's memory has no use for them",
           []<class B, class T>() { return TransferOps<B, T>; }),
-      row("optim::MuonOps", "`muon_direction`, `muon_step`, `divide_by_norm`",
+      row("optim::MuonOps", "`muon_direction`, `normalize_rows`, `muon_step`, `matmul` of batches",
           []<class B, class T>() { return optim::MuonOps<B, T>; }),
       row("train::CapturedUpdateOps", "`captured_adamw_step`, `sum_into`, `sum_of_squares_into`",
           []<class B, class T>() { return train::CapturedUpdateOps<B, T>; }),

@@ -78,6 +78,36 @@ TEST_CASE_TEMPLATE("matmul: equals the reference at edge-case sizes, for all opt
     }
 }
 
+TEST_CASE_TEMPLATE("matmul: a batch is a product for each matrix of the stacks", S, MQL4GREC_TEST_FAST_SETTINGS) {
+  using T = typename S::scalar;
+  using B = typename S::backend;
+  B b;
+  reference::backend exact;
+  constexpr index_t batch = 3, m = 5, k = 17, n = 8;
+  for (index_t const gap : {0, 3})
+    for (int how = 0; how < 8; ++how) {
+      product p{
+          .transpose_a = (how & 1) != 0, .transpose_b = (how & 2) != 0, .accumulate = (how & 4) != 0, .alpha = 0.75};
+      shape const x_shape = p.transpose_a ? shape{k, m} : shape{m, k},
+                  y_shape = p.transpose_b ? shape{n, k} : shape{k, n};
+      auto const stack = [&](auto& where, shape s, std::uint64_t seed) {
+        return on(where, random_normal<T>({batch * s.rows, s.columns}, seed), gap);
+      };
+      auto const x = stack(b, x_shape, 1), y = stack(b, y_shape, 2);
+      auto z = stack(b, {m, n}, 3);
+      auto const exact_x = stack(exact, x_shape, 1), exact_y = stack(exact, y_shape, 2);
+      auto expected = stack(exact, {m, n}, 3);
+      for (index_t i = 0; i < batch; ++i)
+        matmul<T>(exact, (*exact_x).row_block(i * x_shape.rows, x_shape.rows),
+                  (*exact_y).row_block(i * y_shape.rows, y_shape.rows), (*expected).row_block(i * m, m), p);
+      p.batch = batch;
+      matmul<T>(b, x, y, z, p);
+      CAPTURE(how);
+      CHECK_CLOSE(fetched(z), fetched(expected), tolerance<B, T>);
+      CHECK(z.gaps_untouched());
+    }
+}
+
 TEST_CASE("matmul: complex numbers are multiplied without conjugation, on every backend") {
   cpu::backend fast;
   reference::backend exact;

@@ -76,6 +76,46 @@ TEST_CASE_TEMPLATE("orthogonalize: equals its definition, for wide, tall and squ
   }
 }
 
+TEST_CASE_TEMPLATE("orthogonalize: treats the matrices of a stack as each alone", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  for (auto const& [rows, columns] : {std::pair{3, 7}, {7, 3}}) {
+    index_t const size = rows * columns;
+    std::vector<double> stack;
+    for (double const factor : {1., 0.5, 0.1}) {
+      dense const one = factor * random_matrix(rows, columns);
+      stack.insert(stack.end(), one.data(), one.data() + size);
+    }
+    auto x = on(b, vector<double>(stack));
+    scratch_scope<B> const scope(b.scratch());
+    auto const result = optim::orthogonalize<double>(b, 5, out_matrix<B, double>{(*x).data, 3 * rows, columns}, 3);
+    auto const values = numbers_of(result.values.flat()).values;
+    for (index_t m = 0; m < 3; ++m) {
+      dense const expected = expected_iterations(Eigen::Map<dense const>(stack.data() + m * size, rows, columns), 5);
+      for (index_t i = 0; i < size; ++i)
+        CHECK(std::abs(values[to_size(m * size + i)] * result.scale - expected.data()[i]) < 1e-9);
+    }
+  }
+}
+
+TEST_CASE("muon: matrices are grouped by shape, in the order of the first ones, with their rates") {
+  nn::parameter_layout layout;
+  layout.begin_of_hidden();
+  for (int layer = 0; layer < 2; ++layer)
+    for (auto const& [rows, columns] : {std::pair{4, 2}, {4, 2}, {2, 4}}) layout.add_matrix("m", rows, columns);
+  layout.end_of_decayed();
+  std::vector<optim::rate_segment> const rates = {{24, 0.5}, {layout.size(), 2}};
+  auto const groups = optim::group_by_shape(layout.hidden(), rates, 3);
+  REQUIRE(groups.size() == 3);
+  CHECK(groups[0].rows == 4);
+  CHECK(groups[0].count == 3);
+  CHECK(std::vector(groups[0].offsets, groups[0].offsets + 3) == std::vector<index_t>{0, 8, 24});
+  CHECK(std::vector(groups[0].rates, groups[0].rates + 3) == std::vector<double>{0.5, 0.5, 2});
+  CHECK(groups[1].rows == 2);
+  CHECK(std::vector(groups[1].offsets, groups[1].offsets + 2) == std::vector<index_t>{16, 40});
+  CHECK(groups[2].count == 1);  // three are the most
+  CHECK(groups[2].offsets[0] == 32);
+}
+
 TEST_CASE_TEMPLATE("muon: AdamW updates the other parameters, and hidden matrices move by orthogonal steps", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;

@@ -28,6 +28,10 @@ struct examples {
         random_tokens((i + static_cast<index_t>(epoch)) % 9 + (i == 0 && epoch % 2 == 0 ? 9 : 0), 9, seed + n).values,
         random_tokens(1 + i % 3, 9, 1000 + n).values);
   }
+  struct place {
+    std::size_t task, dataset;
+  };
+  place origin(index_t i, std::uint64_t, std::uint64_t) const { return {to_size(i % 2), 0}; }
 };
 tasks::batch batch_from(examples const& source, std::uint64_t seed = 0) {
   tasks::batch all;
@@ -119,17 +123,26 @@ TEST_CASE_TEMPLATE("captured step: a graph captured with a few examples can be l
   CHECK_CLOSE(mine.parameters(), fetched(expected.parameters()), 1e-9);
 }
 
-TEST_CASE_TEMPLATE("fit: a device dataset, whole or in parts, gives the same training as batches written on the host",
-                   B, MQL4GREC_TEST_DEVICE_BACKENDS) {
+TEST_CASE_TEMPLATE("fit: a device, with a dataset whole or in parts, or without captured steps, trains as the host", B,
+                   MQL4GREC_TEST_DEVICE_BACKENDS) {
   auto options = quick();
+  bool captured = true;
   SUBCASE("passes over the examples") {}
   SUBCASE("epochs of a part of them") { options.epoch_updates = 3; }
+  SUBCASE("options that captured steps don't have") {
+    captured = false;
+    SUBCASE("layer-wise learning rates") { options.layer_decay = 0.8; }
+    SUBCASE("gradient surgery") { options.surgery = seq2seq::gradient_groups::tasks; }
+    SUBCASE("shards of the gradient") { options.gradient_shards = 3; }
+    SUBCASE("moments in parts") { options.sharded_moments = true; }
+  }
+  CHECK(seq2seq::can_be_captured(options) == captured);
   cpu::backend host;
   auto expected = random_t5<double>(host, tiny_t5());
   seq2seq::trainer<cpu::backend, double> by_host(host, expected, options);
   seq2seq::training_progress expected_progress;
   fit(by_host, examples{23}, examples{7}, expected_progress);
-  for (index_t const at_a_time : {1, 10, 14, 1000}) {
+  for (index_t const at_a_time : captured ? std::vector<index_t>{1, 10, 14, 1000} : std::vector<index_t>{1000}) {
     B b;
     auto mine = random_t5<double>(b, tiny_t5());
     options.device_examples = at_a_time;

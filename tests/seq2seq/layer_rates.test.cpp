@@ -82,6 +82,4 @@ TEST_CASE_TEMPLATE("layer_decay: parameters move by their layer's share of the s
 TEST_CASE("layer_decay: values out of range are refused") {
   for (double const decay : {0.0, -0.5, 1.5, std::nan("")})
     CHECK_THROWS_AS(seq2seq::validate({.layer_decay = decay}), error);
-  CHECK_THROWS_AS(seq2seq::expect_captured({.layer_decay = 0.9}), error);
-  CHECK_NOTHROW(seq2seq::expect_captured({}));
 }

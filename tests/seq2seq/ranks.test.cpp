@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <concepts>
 #include <string>
 
 #include "mql4grec/seq2seq/learner.hpp"
@@ -53,14 +54,23 @@ struct outcome {
   bool operator==(outcome const&) const = default;
 };
 
+template <class B>
+B backend_of(index_t threads) {
+  if constexpr (std::same_as<B, cpu::backend>)
+    return B(threads);
+  else
+    return B();
+}
+
 /// The outcomes on all ranks, whose backends have so many threads.
+template <class B = cpu::backend>
 std::vector<outcome> trained(index_t ranks, index_t threads, seq2seq::training_options const& options,
                              index_t examples = 25) {
   std::vector<outcome> all(to_size(ranks));
   train::run_on_threads(ranks, [&](train::host_communicator communicator) {
-    cpu::backend b(threads);
+    auto b = backend_of<B>(threads);
     auto model = random_t5<float>(b, tiny_t5());
-    seq2seq::trainer<cpu::backend, float, train::host_communicator> trainer(b, model, options, communicator);
+    seq2seq::trainer<B, float, train::host_communicator> trainer(b, model, options, communicator);
     auto& mine = all[to_size(communicator.rank())];
     seq2seq::training_progress progress;
     seq2seq::fit(trainer, ragged{examples}, ragged{7}, progress,
@@ -145,6 +155,20 @@ TEST_CASE("ranks: moments that are divided among the ranks give the same bits, a
   muon.sharded_moments = true;
   CHECK_THROWS_WITH_AS(trained(2, 1, muon), doctest::Contains("sharded_moments with Muon"), error);
 }
+
+#if defined(MQL4GREC_TEST_DEVICE_BACKENDS)
+TEST_CASE_TEMPLATE("ranks: on devices, too, shards and parts of the moments give the bits of one rank", B,
+                   MQL4GREC_TEST_DEVICE_BACKENDS) {
+  auto options = in_shards(4);
+  SUBCASE("AdamW") {}
+  SUBCASE("gradient surgery") { options.surgery = seq2seq::gradient_groups::tasks; }
+  auto const expected = trained<B>(1, 1, options).front();
+  for (bool const sharded_moments : {false, true}) {
+    options.sharded_moments = sharded_moments;
+    for (index_t const ranks : {2, 3}) CHECK(trained<B>(ranks, 1, options).front() == expected);
+  }
+}
+#endif
 
 TEST_CASE("ranks: sums beside the backward pass, with ranges of any size, have the bits of sums after it") {
   auto const expected = trained(1, 1, in_shards(6)).front();

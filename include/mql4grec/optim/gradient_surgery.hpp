@@ -5,6 +5,7 @@
 // for each group.
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <cstddef>
 #include <numeric>
 #include <span>
@@ -57,8 +58,12 @@ view<T, S, 2> one_row(view<T, S, 1> v) {
   return {v.data, 1, v.size()};
 }
 
-/// Entries that are computed at once: their sums and differences stay in a cache.
-inline constexpr index_t surgery_piece = 1 << 14;
+/// Entries that are computed at once. On the host their sums and differences stay in a cache; a device has no use for
+/// pieces, and would be waited for after each.
+template <class B>
+index_t surgery_piece(index_t entries) {
+  return std::same_as<typename B::memory_space, host_space> ? index_t{1} << 14 : std::max<index_t>(1, entries);
+}
 }  // namespace detail
 
 /// The inner products (groups · groups) of flat gradients of one size. Those of different groups are
@@ -67,9 +72,8 @@ inline constexpr index_t surgery_piece = 1 << 14;
 template <class T, class B>
 [[nodiscard]] std::vector<double> inner_products(B& b, std::span<out_vector<B, T> const> gradients) {
   static_assert(SurgeryOps<B, T>, "this backend has no add_scaled for this scalar; add it in squared_error.hpp");
-  constexpr index_t piece = detail::surgery_piece;
   std::size_t const groups = gradients.size();
-  index_t const n = gradients.front().size(), pieces = (n + piece - 1) / piece;
+  index_t const n = gradients.front().size(), piece = detail::surgery_piece<B>(n), pieces = (n + piece - 1) / piece;
   std::vector<double> partial(to_size(pieces) * groups * groups, 0);
   for_each_worker(b, [&](B& worker, index_t number) {
     scratch_scope<B> const scope(worker.scratch());
@@ -109,8 +113,7 @@ template <class T, class B>
 double combine_gradients(B& b, std::span<out_vector<B, T> const> gradients, random_stream random,
                          std::type_identity_t<out_vector<B, T>> out) {
   auto const weights = surgery_weights(inner_products<T>(b, gradients), random);
-  constexpr index_t piece = detail::surgery_piece;
-  index_t const n = out.size(), pieces = (n + piece - 1) / piece;
+  index_t const n = out.size(), piece = detail::surgery_piece<B>(n), pieces = (n + piece - 1) / piece;
   std::vector<double> squares(to_size(pieces), 0);
   for_each_worker(b, [&](B& worker, index_t number) {
     auto const share = worker_share{number, b.workers()}.of(pieces);

@@ -5,8 +5,11 @@
 // training", 2025), so both share one learning rate.
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <optional>
+#include <span>
 #include <utility>
+#include <vector>
 
 #include "mql4grec/backend/contract/matmul.hpp"
 #include "mql4grec/backend/contract/muon.hpp"
@@ -18,14 +21,13 @@ namespace mql4grec::optim {
 /// The operations that Muon requires of a backend.
 template <class B, class T>
 concept MuonOps = OptimizerOps<B, T> && MemoryOps<B, T> &&
-    requires(B& b, muon_update how, step_values<typename B::memory_space> step,
-             muon_tensors<typename B::memory_space, T> on, in_matrix<B, T> x, out_matrix<B, T> y,
-             in_vector<B, double> squares, out_vector<B, double> sum, in_vector<B, T> v, out_vector<B, T> w) {
-  muon_direction<T>(b, how, step, on);
-  muon_step<T>(b, how, step, on);
-  divide_by_norm<T>(b, squares, w);
-  sum_of_squares_into<T>(b, v, sum);
-  matmul<T>(b, x, x, y, product{});
+    requires(B& b, muon_update how, step_values<typename B::memory_space> step, matrix_group matrices,
+             muon_tensors<typename B::memory_space, T> on, in_matrix<B, T> x, out_matrix<B, T> y) {
+  muon_direction<T>(b, how, step, matrices, on);
+  normalize_rows<T>(b, y);
+  muon_step<T>(b, how, step, matrices, on);
+  matmul<T>(b, x, x, y, product{.batch = 2});
+  { B::products_at_once } -> std::convertible_to<index_t>;
 };
 
 /// Hyper-parameters of Muon; a value, without run state. The momentum is kept in adamw_state::first.
@@ -44,33 +46,33 @@ inline void validate(muon const& o) {
   expects(o.scale > 0 && std::isfinite(o.scale), "muon: a scale of ", o.scale, ", expected more than 0");
 }
 
-/// A matrix with a factor that is still to be applied.
+/// Matrices, one below the other, with a factor that is still to be applied.
 template <class B, class T>
 struct scaled_matrix {
   out_matrix<B, T> values;  ///< in the worker's scratch, or the original
   double scale;             ///< factor of the values
 };
 
-/// An approximation of the nearest (semi-)orthogonal matrix to x, whose Frobenius norm is at most 1: its singular
-/// values become about 1 (.7 to 1.2 after five iterations). x is overwritten. The result is valid until the innermost
-/// scratch scope ends.
+/// Approximations of the nearest (semi-)orthogonal matrices to those of x, `count` of one shape, one below the other,
+/// whose Frobenius norms are at most 1: their singular values become about 1 (.7 to 1.2 after five iterations). x is
+/// overwritten. The result is valid until the innermost scratch scope ends.
 template <class T, class B>
-[[nodiscard]] scaled_matrix<B, T> orthogonalize(B& worker, index_t iterations,
-                                                std::type_identity_t<out_matrix<B, T>> x) {
+[[nodiscard]] scaled_matrix<B, T> orthogonalize(B& worker, index_t iterations, std::type_identity_t<out_matrix<B, T>> x,
+                                                index_t count = 1) {
   // X ← a·X + (b·A + c·A²)·X with A = X·Xᵀ; the coefficients converge fastest for small singular values (Jordan)
   constexpr double a = 3.4445, b = -4.7750, c = 2.0315;
-  bool const wide = x.rows() <= x.columns();
-  index_t const side = std::min(x.rows(), x.columns());
-  auto const gram = take<T>(worker, side, side), polynomial = take<T>(worker, side, side);
+  index_t const rows = x.rows() / count, side = std::min(rows, x.columns());
+  bool const wide = rows <= x.columns();
+  auto const gram = take<T>(worker, count * side, side), polynomial = take<T>(worker, count * side, side);
   scaled_matrix<B, T> now{x, 1}, next{take<T>(worker, x.rows(), x.columns()), 1};
   for (index_t i = 0; i < iterations; ++i) {
     in_matrix<B, T> const values = now.values;
     matmul<T>(worker, values, values, gram,
-              {.transpose_a = !wide, .transpose_b = wide, .alpha = now.scale * now.scale});
+              {.transpose_a = !wide, .transpose_b = wide, .alpha = now.scale * now.scale, .batch = count});
     copy<T>(worker, in_vector<B, T>(gram.flat()), polynomial.flat());
-    matmul<T>(worker, gram, gram, polynomial, {.accumulate = true, .alpha = c / b});  // A + c/b · A²
+    matmul<T>(worker, gram, gram, polynomial, {.accumulate = true, .alpha = c / b, .batch = count});  // A + c/b · A²
     copy<T>(worker, in_vector<B, T>(values.flat()), next.values.flat());
-    product const rest{.accumulate = true, .alpha = b / a};
+    product const rest{.accumulate = true, .alpha = b / a, .batch = count};
     if (wide)
       matmul<T>(worker, polynomial, values, next.values, rest);
     else
@@ -81,6 +83,23 @@ template <class T, class B>
   return now;
 }
 
+/// The matrices in groups of one shape and of at most `most` (1 to matrix_group::capacity), in the order of their first
+/// ones, with their factors of the learning rate.
+inline std::vector<matrix_group> group_by_shape(std::span<nn::parameter const> matrices,
+                                                std::span<rate_segment const> rates, index_t most) {
+  std::vector<matrix_group> groups;
+  for (auto const& p : matrices) {
+    auto group = std::ranges::find_if(
+        groups, [&](matrix_group const& g) { return g.rows == p.rows && g.columns == p.columns && g.count < most; });
+    if (group == groups.end()) group = groups.insert(group, {.rows = p.rows, .columns = p.columns});
+    double rate = 1;  // the whole matrix has one
+    for_each_rate(rates, p.offset, p.offset + 1, [&](index_t, index_t, double factor) { rate = factor; });
+    group->offsets[group->count] = p.offset;
+    group->rates[group->count++] = rate;
+  }
+  return groups;
+}
+
 /// One update of the hidden matrices, which the workers share; each matrix is updated by one worker, so the result
 /// doesn't depend on their number. The gradient is scaled by step.report's factor. Call it after the update of the
 /// other parameters, which increments state.step.
@@ -88,28 +107,25 @@ template <class T, class B>
 void update_hidden(B& b, muon const& how, double weight_decay, step_values<typename B::memory_space> const& step,
                    nn::parameter_layout const& layout, std::type_identity_t<update_operands<B, T>> const& on) {
   static_assert(MuonOps<B, T>, "this backend has no muon_step for this scalar; add it in backend/<name>/muon.hpp");
+  auto const groups =
+      group_by_shape(layout.hidden(), on.rates, std::min<index_t>(B::products_at_once, matrix_group::capacity));
   for_each_worker(b, [&](B& worker, index_t number) {
-    auto const matrices = layout.hidden();
-    for (index_t i = number; i < std::ssize(matrices); i += b.workers()) {
-      auto const& p = matrices[to_size(i)];
+    for (index_t i = number; i < std::ssize(groups); i += b.workers()) {
+      auto const& group = groups[to_size(i)];
       scratch_scope<B> const scope(worker.scratch());
-      auto const direction = take<T>(worker, p.rows, p.columns);
-      muon_tensors<typename B::memory_space, T> tensors{
-          on.gradient.part(p.offset, p.size()), on.parameters.part(p.offset, p.size()),
-          on.state.first.view_all().part(p.offset, p.size()), direction.flat()};
-      double rate = 1;  // the whole matrix has one
-      for_each_rate(on.rates, p.offset, p.offset + 1, [&](index_t, index_t, double factor) { rate = factor; });
-      muon_update constants{.momentum = how.momentum, .weight_decay = weight_decay * rate};
-      muon_direction<T>(worker, constants, step, tensors);
-      auto const squares = take<double>(worker, 1);
-      sum_of_squares_into<T>(worker, in_vector<B, T>(tensors.direction), squares);
-      divide_by_norm<T>(worker, squares, tensors.direction);
-      auto const orthogonal = orthogonalize<T>(worker, how.iterations, direction);
+      auto const directions = take<T>(worker, group.count, group.size());
+      muon_tensors<typename B::memory_space, T> tensors{on.gradient, on.parameters, on.state.first.view_all(),
+                                                        directions.flat()};
+      muon_update constants{.momentum = how.momentum, .weight_decay = weight_decay};
+      muon_direction<T>(worker, constants, step, group, tensors);
+      normalize_rows<T>(worker, directions);
+      auto const orthogonal = orthogonalize<T>(worker, how.iterations,
+                                               {directions.data, group.count * group.rows, group.columns}, group.count);
       // an orthogonal matrix has a root mean square of 1 / √(longer side)
       constants.scale =
-          rate * how.scale * std::sqrt(static_cast<double>(std::max(p.rows, p.columns))) * orthogonal.scale;
+          how.scale * std::sqrt(static_cast<double>(std::max(group.rows, group.columns))) * orthogonal.scale;
       tensors.direction = orthogonal.values.flat();
-      muon_step<T>(worker, constants, step, tensors);
+      muon_step<T>(worker, constants, step, group, tensors);
     }
   });
 }

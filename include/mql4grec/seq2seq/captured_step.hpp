@@ -26,16 +26,11 @@ template <class B, class T>
 concept CapturedStepOps =
     PackingOps<B> && train::CapturedUpdateOps<B, T> && TransferOps<B, index_t> && TransferOps<B, step_inputs>;
 
-/// Throws error for options that captured steps don't have.
-inline void expect_captured(training_options const& o) {
-  expects(o.layer_decay == 1, "training: a layer_decay of ", o.layer_decay,
-          ", but the captured steps of this backend have one learning rate; train on a CPU");
-  expects(o.surgery == gradient_groups::none,
-          "training: gradient surgery, which the captured steps of this backend don't have; train on a CPU");
-  expects(o.gradient_shards == 0, "training: ", o.gradient_shards,
-          " gradient_shards, but the captured steps of this backend add in an order of their own; train on a CPU");
-  expects(!o.sharded_moments,
-          "training: sharded_moments, which the captured steps of this backend don't have; train on a CPU");
+/// Whether captured steps do what the options ask for: they have one learning rate, one gradient for a batch, sums in
+/// an order of their own, and whole moments. Otherwise a trainer's steps by batches do it; they take longer, since the
+/// host writes each batch and starts each kernel.
+inline bool can_be_captured(training_options const& o) {
+  return o.layer_decay == 1 && o.surgery == gradient_groups::none && o.gradient_shards == 0 && !o.sharded_moments;
 }
 
 namespace detail {

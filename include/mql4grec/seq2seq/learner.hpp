@@ -6,6 +6,8 @@
 #include <limits>
 #include <numeric>
 #include <optional>
+#include <utility>
+#include <variant>
 
 #include "mql4grec/core/permutation.hpp"
 #include "mql4grec/seq2seq/trainer.hpp"
@@ -152,7 +154,8 @@ class device_epochs {
 }  // namespace detail
 
 /// A T5 trainer with its examples: a train::Learner. With a backend that builds batches in its own memory
-/// (CapturedStepOps), train.write is called from another thread than the caller's.
+/// (CapturedStepOps), and options that allow it (can_be_captured), train.write is called from another thread than the
+/// caller's.
 template <class Trainer, ExampleSource Train, ExampleSource Valid>
 class t5_learner {
  public:
@@ -168,7 +171,6 @@ class t5_learner {
     expects(train.size() > 0, "training: there are no examples");
     expects(GroupedSource<Train> || trainer.options().surgery == gradient_groups::none,
             "training: gradient surgery, but the examples have neither tasks nor datasets");
-    if constexpr (is_captured) expect_captured(trainer.options());
   }
 
   /// Updates per epoch; see updates_per_epoch().
@@ -178,15 +180,16 @@ class t5_learner {
 
   /// Shuffles the examples of epoch p.epoch. Also called when a run is resumed within the epoch.
   void begin_epoch(training_progress const& p) {
-    if (!data_) data_.emplace(trainer_, train_, valid_);
-    data_->begin(p.epoch);
+    if (!data_) data_.emplace(make_source());
+    std::visit([&](auto& data) { data.begin(p.epoch); }, *data_);
   }
 
   /// Update number p.epoch_step of the epoch. Returns the batch's mean loss per token in nats.
   double step(training_progress& p) {
     auto const first = p.epoch_step * trainer_.options().batch_size;
     auto const last = std::min<std::int64_t>(train_.size(), first + trainer_.options().batch_size);
-    auto const [loss, tokens] = data_->step(first, last, learning_rate_at(p.step));
+    auto const [loss, tokens] =
+        std::visit([&](auto& data) { return data.step(first, last, learning_rate_at(p.step)); }, *data_);
     p.examples += last - first;
     p.epoch_loss += loss * static_cast<double>(tokens);
     p.epoch_tokens += tokens;
@@ -197,7 +200,8 @@ class t5_learner {
   /// true. Throws training_error if the validation loss isn't finite.
   bool end_epoch(training_progress& p) {
     bool const validated = valid_.size() > 0;
-    valid_loss_ = validated ? data_->validate() : std::numeric_limits<double>::quiet_NaN();
+    valid_loss_ = validated ? std::visit([](auto& data) { return data.validate(); }, *data_)
+                            : std::numeric_limits<double>::quiet_NaN();
     if (validated && !std::isfinite(valid_loss_))
       raise<training_error>("epoch ", p.epoch, ": the validation loss is ", valid_loss_,
                             ", expected a finite number; try a smaller learning rate");
@@ -220,8 +224,16 @@ class t5_learner {
 
  private:
   static constexpr bool is_captured = CapturedStepOps<typename Trainer::backend_type, typename Trainer::scalar_type>;
-  using source = std::conditional_t<is_captured, detail::device_epochs<Trainer, Train, Valid>,
-                                    detail::written_batches<Trainer, Train, Valid>>;
+  using written = detail::written_batches<Trainer, Train, Valid>;
+  using source = std::conditional_t<is_captured, std::variant<written, detail::device_epochs<Trainer, Train, Valid>>,
+                                    std::variant<written>>;
+
+  source make_source() const {
+    if constexpr (is_captured)
+      if (can_be_captured(trainer_.options()))
+        return source(std::in_place_type<detail::device_epochs<Trainer, Train, Valid>>, trainer_, train_, valid_);
+    return source(std::in_place_type<written>, trainer_, train_, valid_);
+  }
 
   // as in transformers' schedulers, the first update of a warm-up has rate 0 and changes nothing
   double learning_rate_at(std::int64_t step) const {

@@ -165,7 +165,8 @@ class trainer {
   /// the tokens, not the mean.
   double step(device_dataset<B> const& from, std::span<index_t const> which,
               double learning_rate) requires CapturedStepOps<B, T> {
-    expect_captured(options_);
+    expects(can_be_captured(options_), "training: a step on a device_dataset with options that it doesn't have; see ",
+            "can_be_captured()");
     auto const tokens = from.target_tokens(which);
     auto const report = captured_step_.update(parts(), from, share_of(which),
                                               {learning_rate, static_cast<double>(tokens), moments_.step + 1});

@@ -55,9 +55,12 @@ void print_counts(std::string const& what, cuda_counts const& c) {
 }  // namespace
 
 TEST_CASE("CUDA calls: a repeated training step is one graph, two uploads and one wait") {
+  std::optional<optim::muon> hidden;
+  SUBCASE("AdamW") {}
+  SUBCASE("Muon") { hidden.emplace(); }
   device b({.products = precision::bf16});
   seq2seq::t5<device, float> model(b, {.vocabulary = 2100});
-  seq2seq::trainer<device, float> trainer(b, model, {});
+  seq2seq::trainer<device, float> trainer(b, model, {.hidden_optimizer = hidden});
   tasks::batch all;
   for (index_t i = 0; i < 3000; ++i) histories{3000}.write(i, 1, 0, all);
   seq2seq::device_dataset<device> set;
@@ -68,7 +71,8 @@ TEST_CASE("CUDA calls: a repeated training step is one graph, two uploads and on
     trainer.step(set, which, 1e-4);
     auto const counts = take_counts();
     check_nothing_wrong(counts);
-    print_counts("a training step", counts);
+    print_counts(hidden ? "a training step with Muon" : "a training step", counts);
+    if (step == 2 && hidden) CHECK(counts.captured_products < 200);  // of AdamW's 126, and a batch for each shape
     if (step < 3) continue;  // as it comes, as it comes in a scratch of the final size, captured
     CHECK(counts.kernels + counts.products == 0);
     CHECK(counts.graphs == 1);

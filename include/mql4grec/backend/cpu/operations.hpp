@@ -11,7 +11,7 @@
 namespace mql4grec::cpu {
 
 // ---- matrix products ----
-/// C (m,n) = [C +] alpha · op(A) (m,k) · op(B) (k,n)
+/// C (m,n) = [C +] alpha · op(A) (m,k) · op(B) (k,n); a batch of them, see product
 template <class T>
   requires(std::same_as<T, float> || std::same_as<T, double>)
 void matmul(backend& where, in_matrix<backend, T> a, in_matrix<backend, T> b, out_matrix<backend, T> c, product how);

@@ -12,6 +12,8 @@ class backend {
   /// The memory space: the host's.
   using memory_space = host_space;
   static constexpr char const* name = "reference";  ///< for error messages and reports
+  /// How many small products of one shape are worth a batch. Loops gain nothing from any.
+  static constexpr index_t products_at_once = 1;
   /// There are none; present for a uniform interface.
   struct options {
     bool operator==(options const&) const = default;

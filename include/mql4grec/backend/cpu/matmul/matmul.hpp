@@ -107,6 +107,8 @@ inline void rounded_product(backend& where, in_matrix<backend, float> a, in_matr
 template <class T>
   requires(std::same_as<T, float> || std::same_as<T, double>)
 void matmul(backend& where, in_matrix<backend, T> a, in_matrix<backend, T> b, out_matrix<backend, T> c, product how) {
+  if (index_t const batch = std::exchange(how.batch, 1); batch > 1)
+    return for_each_product(a, b, c, batch, [&](auto x, auto y, auto z) { cpu::matmul<T>(where, x, y, z, how); });
   auto const inner = how.transpose_a ? a.rows() : a.columns();
   if (c.size() == 0 || inner == 0)
     return reference::matmul<T>(where, a, b, c, how);  // libraries don't write C in this case

@@ -37,10 +37,10 @@ cublasComputeType_t compute_type(cuda_options const& how) {
   return CUBLAS_COMPUTE_32F;
 }
 
-/// C (m,n) = epilogue([C +] alpha · op(A) (m,k) · op(B) (k,n)), row-major; no matrix may be empty. cuBLASLt reads
-/// memory in column-major order, where it contains the transposed matrices: it computes Cᵀ = op(B)ᵀ op(A)ᵀ. A bias has
-/// one entry per column of C, which is a row of Cᵀ, as cuBLASLt requires. Returns false, without computing anything,
-/// when cuBLASLt has no such kernel.
+/// C (m,n) = epilogue([C +] alpha · op(A) (m,k) · op(B) (k,n)), row-major, or a batch of them; no matrix may be empty.
+/// cuBLASLt reads memory in column-major order, where it contains the transposed matrices: it computes Cᵀ = op(B)ᵀ
+/// op(A)ᵀ. A bias has one entry per column of C, which is a row of Cᵀ, as cuBLASLt requires. Returns false, without
+/// computing anything, when cuBLASLt has no such kernel.
 template <Real T>
 bool multiply(backend<cuda>& where, in_matrix<backend<cuda>, T> a, in_matrix<backend<cuda>, T> b,
               out_matrix<backend<cuda>, T> c, product how, cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT,
@@ -53,11 +53,12 @@ bool multiply(backend<cuda>& where, in_matrix<backend<cuda>, T> a, in_matrix<bac
   auto const stride = [](index_t s) { return std::max<index_t>(1, s); };
   auto const stream = context.stream();
   product_shape const shape{.m = c.columns(),
-                            .n = c.rows(),
-                            .k = how.transpose_a ? a.rows() : a.columns(),
+                            .n = c.rows() / how.batch,
+                            .k = how.transpose_a ? a.rows() / how.batch : a.columns(),
                             .stride_a = stride(b.stride),
                             .stride_b = stride(a.stride),
                             .stride_c = stride(c.stride),
+                            .batch = how.batch,
                             .transpose_a = how.transpose_b,
                             .transpose_b = how.transpose_a,
                             .alignment = alignment,
@@ -76,7 +77,7 @@ bool multiply(backend<cuda>& where, in_matrix<backend<cuda>, T> a, in_matrix<bac
 
 }  // namespace detail
 
-/// C (m,n) = [C +] alpha · op(A) (m,k) · op(B) (k,n)
+/// C (m,n) = [C +] alpha · op(A) (m,k) · op(B) (k,n); a batch of them, see product
 template <Real T>
   requires(std::same_as<T, float> || std::same_as<T, double>)
 void matmul(backend<cuda>& where, in_matrix<backend<cuda>, T> a, in_matrix<backend<cuda>, T> b,

@@ -14,7 +14,7 @@ view<T, host_space, 2> as_host(view<T, device_space<System>, 2> m) {
 }
 }  // namespace detail
 
-/// C (m,n) = [C +] alpha · op(A) (m,k) · op(B) (k,n)
+/// C (m,n) = [C +] alpha · op(A) (m,k) · op(B) (k,n); a batch of them, see product
 template <Real T, HostSystem System>
 void matmul(backend<System>& where, in_matrix<backend<System>, T> a, in_matrix<backend<System>, T> b,
             out_matrix<backend<System>, T> c, product how) {

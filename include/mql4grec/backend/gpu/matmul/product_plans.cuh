@@ -4,6 +4,7 @@
 #include <cublasLt.h>
 
 #include <compare>
+#include <cstdint>
 #include <map>
 #include <memory>
 
@@ -20,6 +21,7 @@ inline void check(cublasStatus_t status, char const* call) {
 /// the transposed product.
 struct product_shape {
   index_t m, n, k, stride_a, stride_b, stride_c;
+  index_t batch;  ///< the number of products; their matrices are stacked without gaps
   bool transpose_a, transpose_b;
   int alignment;  ///< common alignment of the three matrices, in bytes
   cublasComputeType_t compute;
@@ -46,9 +48,9 @@ class product_plan {
     set(CUBLASLT_MATMUL_DESC_TRANSB, s.transpose_b);
     check(cublasLtMatmulDescSetAttribute(what, CUBLASLT_MATMUL_DESC_EPILOGUE, &s.epilogue, sizeof s.epilogue),
           "cublasLtMatmulDescSetAttribute");
-    a_ = layout(s.type, s.transpose_a ? s.k : s.m, s.transpose_a ? s.m : s.k, s.stride_a);
-    b_ = layout(s.type, s.transpose_b ? s.n : s.k, s.transpose_b ? s.k : s.n, s.stride_b);
-    c_ = layout(s.type, s.m, s.n, s.stride_c);
+    a_ = layout(s, s.transpose_a ? s.k : s.m, s.transpose_a ? s.m : s.k, s.stride_a);
+    b_ = layout(s, s.transpose_b ? s.n : s.k, s.transpose_b ? s.k : s.n, s.stride_b);
+    c_ = layout(s, s.m, s.n, s.stride_c);
     if (bias) set_bias(bias);
     choose(handle, s, workspace);
   }
@@ -76,12 +78,20 @@ class product_plan {
   template <class Handle>
   using owned = std::unique_ptr<std::remove_pointer_t<Handle>, destroy>;
 
-  static owned<cublasLtMatrixLayout_t> layout(cudaDataType_t type, index_t rows, index_t columns, index_t stride) {
+  static owned<cublasLtMatrixLayout_t> layout(product_shape const& s, index_t rows, index_t columns, index_t stride) {
     cublasLtMatrixLayout_t made = nullptr;
-    check(cublasLtMatrixLayoutCreate(&made, type, static_cast<std::uint64_t>(rows), static_cast<std::uint64_t>(columns),
-                                     stride),
+    check(cublasLtMatrixLayoutCreate(&made, s.type, static_cast<std::uint64_t>(rows),
+                                     static_cast<std::uint64_t>(columns), stride),
           "cublasLtMatrixLayoutCreate");
-    return owned<cublasLtMatrixLayout_t>(made);
+    owned<cublasLtMatrixLayout_t> out(made);
+    if (s.batch == 1) return out;
+    auto const set = [&](cublasLtMatrixLayoutAttribute_t attribute, auto value) {
+      check(cublasLtMatrixLayoutSetAttribute(made, attribute, &value, sizeof value),
+            "cublasLtMatrixLayoutSetAttribute");
+    };
+    set(CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, static_cast<std::int32_t>(s.batch));
+    set(CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, static_cast<std::int64_t>(stride * columns));  // column-major
+    return out;
   }
   void choose(cublasLtHandle_t handle, product_shape const& s, std::size_t workspace) {
     cublasLtMatmulPreference_t made = nullptr;

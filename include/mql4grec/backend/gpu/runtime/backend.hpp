@@ -23,6 +23,9 @@ class backend {
   /// The options of the system.
   using options = typename System::options;
   static constexpr char const* name = "gpu";  ///< for error messages and reports
+  /// How many small products of one shape are worth a batch: alone they fill a fraction of a device, and each costs a
+  /// launch.
+  static constexpr index_t products_at_once = 64;
 
   /// Opens a device; see the system's options. Throws error when there is no such device.
   explicit backend(options const& how = {}) : context_(how) {}
