@@ -84,6 +84,7 @@ class trainer {
     expect_equal("surgery", options.surgery);
     for (index_t i = 0; i < backend.workers(); ++i)
       workers_.push_back(std::make_unique<worker_state>(backend.worker(i), model, own_shards(i), sums_.shards()));
+    windows_ = t5_windows(model.config(), model.layout(), sum());
   }
 
   /// The backend.
@@ -211,7 +212,7 @@ class trainer {
 
   /// The gradient of the last step, before clipping; with sharded_moments and several ranks, only this rank's part of
   /// it is the sum.
-  in_vector<B, T> gradient() const { return std::as_const(*workers_.front()->gradients.front()).values.view_all(); }
+  in_vector<B, T> gradient() const { return std::as_const(workers_.front()->gradients).front(); }
 
  private:
   using clock_type = std::chrono::steady_clock;
@@ -221,30 +222,12 @@ class trainer {
   static constexpr index_t evaluation_batch = 4096;
   static constexpr std::uint64_t surgery_purpose = 0x73;  // the top byte of its stream of random numbers
 
-  struct flat_gradient {
-    buffer<T, space> values;
-    t5_weights<T, space> windows;
-
-    flat_gradient(B& worker, t5<B, T> const& model)
-        : values(worker.template allocate<T>(model.layout().size())),
-          windows(t5_windows(model.config(), model.layout(), values.view_all())) {}
-  };
-  using sum_in_place = optim::shard_sum<flat_gradient*>;
-
   struct worker_state {
-    std::vector<std::unique_ptr<flat_gradient>> gradients;  // of its nodes; the first one is that of its first shard
-    std::vector<sum_in_place> nodes;                        // what is left of its shards' gradients
+    train::shard_gradients<B, T> gradients;
     t5_pass<B, T> pass;
 
-    worker_state(B& worker, t5<B, T> const& model, row_range shards, index_t all_shards) : pass(worker, model) {
-      std::size_t most = 1;  // nodes at a time, while the next shard's gradient is computed
-      std::vector<optim::shard_sum<char>> before;
-      for (index_t s = shards.first; s < shards.first + shards.count; ++s) {
-        most = std::max(most, before.size() + 1);
-        optim::append(before, all_shards, {s, 1, {}}, [](char, char) {});
-      }
-      for (std::size_t i = 0; i < most; ++i) gradients.push_back(std::make_unique<flat_gradient>(worker, model));
-    }
+    worker_state(B& worker, t5<B, T> const& model, row_range shards, index_t all_shards)
+        : gradients(worker, shards, all_shards, model.layout().size()), pass(worker, model) {}
   };
 
   static index_t shards_of(training_options const& options, index_t workers) {
@@ -259,11 +242,10 @@ class trainer {
 
   /// The members that a captured step uses.
   detail::captured_step_parts<B, T, Comm> parts() {
-    auto& worker = *workers_.front();
-    return {backend_, model_, options_, communicator_, moments_, worker.pass, worker.gradients.front()->windows, sum()};
+    return {backend_, model_, options_, communicator_, moments_, workers_.front()->pass, windows_, sum()};
   }
   /// The place of gradient(): where the gradient of the first shard is computed.
-  out_vector<B, T> sum() { return workers_.front()->gradients.front()->values.view_all(); }
+  out_vector<B, T> sum() { return workers_.front()->gradients.front(); }
   std::span<index_t const> share_of(std::span<index_t const> which) const {
     auto const place = [&](index_t rank) { return to_size(std::ssize(which) * rank / communicator_.world_size()); };
     return which.subspan(place(communicator_.rank()), place(communicator_.rank() + 1) - place(communicator_.rank()));
@@ -318,36 +300,22 @@ class trainer {
     return {loss, norm_of_gradient()};
   }
   /// Sets the nodes of a worker to the gradients of its shards' micro-batches, multiplied by `scale`, and stores the
-  /// losses that loss_and_gradient(number of the micro-batch, where to add its gradient) returns. The last shard is
-  /// left as a node of its own, so that it can be summed before all of it is final.
+  /// losses that loss_and_gradient(number of the micro-batch, where to add its gradient) returns.
   template <class LossAndGradient>
   void add_shards(B& worker, index_t which, double scale, LossAndGradient const& loss_and_gradient) {
-    auto& mine = *workers_[to_size(which)];
-    std::vector<flat_gradient*> unused;
-    for (auto one = mine.gradients.rbegin(); one != mine.gradients.rend(); ++one) unused.push_back(one->get());
-    mine.nodes.clear();
-    auto const shards = own_shards(which);
-    for (index_t shard = shards.first; shard < shards.first + shards.count; ++shard) {
-      auto& gradient = *unused.back();
-      unused.pop_back();
-      fill<T>(worker, gradient.values.view_all(), T{});
+    auto& mine = workers_[to_size(which)]->gradients;
+    auto const shards = mine.shards();
+    mine.add(worker, [&](index_t shard, out_vector<B, T> gradient) {
+      auto const windows = t5_windows(model_.config(), model_.layout(), gradient);
       bool const is_last = shard + 1 == shards.first + shards.count;
-      if (is_last) mine.nodes.push_back({shard, 1, &gradient});
       std::function<void(T const*)> when_final;
       if (is_last && sums_beside_workers())
-        when_final = [&](T const* first) { progress_.reach(which, first - gradient.values.view_all().data); };
+        when_final = [&](T const* first) { progress_.reach(which, first - gradient.data); };
       store_losses(shard, [&](std::size_t part, bool last_of_shard) {
-        return loss_and_gradient(part, {.sum = gradient.windows,
-                                        .scale = scale,
-                                        .when_final = when_final && last_of_shard ? &when_final : nullptr});
+        return loss_and_gradient(
+            part, {.sum = windows, .scale = scale, .when_final = when_final && last_of_shard ? &when_final : nullptr});
       });
-      if (is_last) continue;
-      optim::append(mine.nodes, sums_.shards(), sum_in_place{shard, 1, &gradient},
-                    [&](flat_gradient* to, flat_gradient* from) {
-                      accumulate<T>(worker, std::as_const(from->values).view_all(), to->values.view_all());
-                      unused.push_back(from);
-                    });
-    }
+    });
     progress_.reach(which, 0);
   }
 
@@ -387,8 +355,8 @@ class trainer {
   double sum_range(train::gradient_range const& range, train::adding_threads who) {
     std::vector<typename train::rank_sums<B, T>::node> nodes;
     for (auto const& worker : workers_)
-      for (auto const& node : worker->nodes)
-        nodes.push_back({node.first, node.size, node.gradient->values.view_all().part(range.first, range.count)});
+      for (auto const& node : worker->gradients.nodes())
+        nodes.push_back({node.first, node.size, node.gradient.part(range.first, range.count)});
     sums_.add(backend_, who, nodes);
     if (communicator_.world_size() == 1) return 0;
     auto const start = clock_type::now();
@@ -477,6 +445,7 @@ class trainer {
   bool whole_on_first_rank_ = true;  // the moments
   std::vector<optim::rate_segment> rates_;
   std::vector<std::unique_ptr<worker_state>> workers_;
+  t5_weights<T, space> windows_;  // of gradient()
   std::vector<plain_weight<space, T>> product_weights_;
   std::vector<buffer<T, space>> group_gradients_;  // of gradient surgery, allocated when they are needed
   std::vector<tasks::micro_batch> micro_batches_;

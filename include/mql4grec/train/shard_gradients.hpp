@@ -39,8 +39,15 @@ class shard_gradients {
   row_range shards() const { return shards_; }
   /// What is left of the gradients.
   std::span<optim::shard_sum<out_vector<B, T>> const> nodes() const { return nodes_; }
+  /// The place of the first shard's gradient, and of the sum of all nodes if it is the first shard of all. There must
+  /// be a shard.
+  out_vector<B, T> front() { return memory_.front().view_all(); }
+  /// The same, const.
+  in_vector<B, T> front() const { return memory_.front().view_all(); }
 
-  /// Calls compute(shard, gradient) for each shard, whose gradient is zeros before, and adds the gradients.
+  /// Calls compute(shard, gradient) for each shard, whose gradient is zeros before, and adds the gradients. The last
+  /// shard's is a node of its own, which exists before it is computed, so that what is final of it can be summed
+  /// meanwhile.
   template <class Compute>
   void add(B& worker, Compute const& compute) {
     std::vector<out_vector<B, T>> unused;
@@ -50,7 +57,10 @@ class shard_gradients {
       auto const gradient = unused.back();
       unused.pop_back();
       fill<T>(worker, gradient, T{});
+      bool const is_last = shard + 1 == shards_.first + shards_.count;
+      if (is_last) nodes_.push_back({shard, 1, gradient});
       compute(shard, gradient);
+      if (is_last) return;
       optim::append(nodes_, all_shards_, optim::shard_sum<out_vector<B, T>>{shard, 1, gradient},
                     [&](out_vector<B, T> to, out_vector<B, T> from) {
                       accumulate<T>(worker, from, to);
