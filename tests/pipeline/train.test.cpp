@@ -179,10 +179,11 @@ TEST_CASE(
     auto changed = run_in(root / "changed");
     changed.resume = true;
     changed.training.block_tokens = 7;
-    cpu::backend exact;
+    cpu::backend exact(2);
     CHECK(pipeline::train_model(exact, changed, {datasets(), vocab()}, listener).progress.finished);
     REQUIRE(reported_changes.size() == 1);
-    CHECK(reported_changes.front() == "precision was \"bf16\" and is \"fp32\", block_tokens was 512 and is 7");
+    CHECK(reported_changes.front() ==
+          "precision was \"bf16\" and is \"fp32\", block_tokens was 512 and is 7, threads was 1 and is 2");
   });
 }
 

@@ -95,8 +95,9 @@ struct run_subject {
 /// Throws error on every rank if they don't train with the same settings on the same data.
 void check_ranks(train::run_ranks const& ranks, run_options const& options, train::run_description const& about);
 
+/// `threads`: the workers of all ranks.
 train::run_description describe(run_options const& options, run_subject const& subject,
-                                train::backend_settings const& backend);
+                                train::backend_settings const& backend, index_t threads);
 
 /// The reasons why conditions must be equal, by the condition's name, for error messages.
 std::map<std::string, std::string> training_resume_reasons();
@@ -201,7 +202,8 @@ run_result train_model(B& backend, run_options const& options, training_data dat
   expects_file(model.config().vocabulary >= vocab.size(),
                directory.resumed() ? state : options.init.value_or(options.out), "the model knows ",
                model.config().vocabulary, " tokens, but the vocabulary has ", vocab.size());
-  auto const about = detail::describe(options, {model.config(), examples, data.domains}, train::settings_of(backend));
+  auto const about = detail::describe(options, {model.config(), examples, data.domains}, train::settings_of(backend),
+                                      backend.workers() * communicator.world_size());
   detail::check_ranks(ranks, options, about);
   seq2seq::trainer<B, float, Comm> trainer(backend, model, options.training, communicator);
   seq2seq::t5_learner learner(trainer, examples, valid_set);

@@ -92,7 +92,7 @@ MQL4GREC_DEFINITION void check_ranks(train::run_ranks const& ranks, run_options 
 }
 
 MQL4GREC_DEFINITION train::run_description describe(run_options const& options, run_subject const& subject,
-                                                    train::backend_settings const& backend) {
+                                                    train::backend_settings const& backend, index_t threads) {
   auto const& examples = subject.examples;
   json conditions = seq2seq::run_conditions(options.training, subject.model, examples.target().size());
   conditions["tasks"] = options.tasks;
@@ -106,7 +106,7 @@ MQL4GREC_DEFINITION train::run_description describe(run_options const& options, 
   if (!subject.domains.empty()) conditions["domains"] = subject.domains;
   if (auto const until = time_of(examples)) conditions["until"] = *until;
   return {std::make_shared<json const>(std::move(conditions)),
-          std::make_shared<json const>(seq2seq::run_settings(backend, options.training))};
+          std::make_shared<json const>(seq2seq::run_settings(backend, options.training, threads))};
 }
 
 }  // namespace mql4grec::pipeline::detail

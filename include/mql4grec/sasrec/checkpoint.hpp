@@ -21,10 +21,11 @@ void from_json(json const& in, training_progress& p);
 /// The progress as JSON text.
 [[nodiscard]] std::string text_of(training_progress const& p);
 
-/// What identifies a run: only a run of the same options, model and dataset is resumed. The precision may differ.
+/// What identifies a run: only a run of the same options, model and dataset is resumed. The precision may differ,
+/// and the number of threads, the backend's workers; results are then equal up to rounding.
 [[nodiscard]] train::run_description describe(training_options const& o, sasrec_config const& c,
-                                              catalog::interactions const& data,
-                                              train::backend_settings const& backend);
+                                              catalog::interactions const& data, train::backend_settings const& backend,
+                                              index_t threads);
 
 /// The reasons why conditions must be equal, by the condition's name, for error messages.
 [[nodiscard]] std::map<std::string, std::string> resume_reasons();

@@ -65,7 +65,7 @@ MQL4GREC_DEFINITION std::map<std::string, std::string> resume_reasons() {
 
 MQL4GREC_DEFINITION train::run_description describe(training_options const& o, sasrec_config const& c,
                                                     catalog::interactions const& data,
-                                                    train::backend_settings const& backend) {
+                                                    train::backend_settings const& backend, index_t threads) {
   json conditions{{"model", config_json(c)}, {"users", data.users()},      {"interactions", data.items.size()},
                   {"epochs", o.epochs},      {"batch_size", o.batch_size}, {"learning_rate", o.learning_rate},
                   {"warmup", o.warmup},      {"dropout", o.dropout},       {"patience", o.patience},
@@ -76,6 +76,7 @@ MQL4GREC_DEFINITION train::run_description describe(training_options const& o, s
   conditions[data_condition] = catalog::checksum_of(data);
   json settings = backend;
   settings["block_items"] = o.block_items;
+  settings["threads"] = threads;
   return {std::make_shared<json const>(std::move(conditions)), std::make_shared<json const>(std::move(settings))};
 }
 

@@ -62,7 +62,8 @@ run_result train_model(B& backend, run_options const& options, catalog::interact
   initialize(model, options.training.seed);
   trainer<B, float> trainer(backend, model, options.training);
   learner<B, float> learner(trainer, data);
-  detail::run_files files(trainer, describe(options.training, config, data, train::settings_of(backend)));
+  detail::run_files files(trainer,
+                          describe(options.training, config, data, train::settings_of(backend), backend.workers()));
   return train::run(learner, files, directory, {.limits = options.limits, .observer = observer});
 }
 

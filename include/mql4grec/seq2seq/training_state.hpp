@@ -28,12 +28,12 @@ void from_json(json const& in, training_progress& p);
 [[nodiscard]] std::string text_of(t5_config const& c);
 
 /// The settings that must be equal for a resumed run to give the bits of an uninterrupted one. The number of workers
-/// isn't among them: another number continues the run with sums in another order. The number of epochs is among them
-/// only if the learning rates depend on it.
+/// isn't among them, see run_settings(). The number of epochs is among them only if the learning rates depend on it.
 json run_conditions(training_options const& o, t5_config const& c, index_t examples);
 
-/// The settings that may differ in a resumed run; its results are then equal up to rounding.
-json run_settings(train::backend_settings const& backend, training_options const& o);
+/// The settings that may differ in a resumed run; its results are then equal up to rounding. `threads`: the workers of
+/// all ranks; without gradient_shards another number of them adds in another order.
+json run_settings(train::backend_settings const& backend, training_options const& o, index_t threads);
 
 /// The model's configuration in a training state. Throws file_error.
 [[nodiscard]] t5_config read_state_config(std::filesystem::path const& path);

@@ -75,9 +75,11 @@ MQL4GREC_DEFINITION json run_conditions(training_options const& o, t5_config con
   return conditions;
 }
 
-MQL4GREC_DEFINITION json run_settings(train::backend_settings const& backend, training_options const& o) {
+MQL4GREC_DEFINITION json run_settings(train::backend_settings const& backend, training_options const& o,
+                                      index_t threads) {
   json settings = backend;
   settings["block_tokens"] = o.block_tokens;
+  if (o.gradient_shards == 0) settings["threads"] = threads;
   return settings;
 }
 
