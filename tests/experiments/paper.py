@@ -8,6 +8,8 @@ from pathlib import Path
 SCRIPT = sys.argv[1]
 PROGRAM = """#!/usr/bin/env python3
 import json, pathlib, sys
+with (pathlib.Path(sys.argv[0]).parent / "calls").open("a") as calls:
+    print(*sys.argv[1:], file=calls)
 words = [word for word in sys.argv[2:] if word != "--resume"]
 value = dict(zip(words[::2], words[1::2]))
 metrics = {f"{name}@{k}": 0.5 for name in ("hit", "ndcg") for k in (1, 5, 10)}
@@ -29,7 +31,15 @@ with tempfile.TemporaryDirectory() as name:
     assert first.returncode == 0 and "from random parameters, seed 42 | 0.5000" in first.stdout, (first.stdout, first.stderr)
     again = paper(folder, "--epochs", "3", "--backend", "cpu")
     assert again.returncode == 0 and again.stdout == first.stdout, (again.stdout, again.stderr)
-    for option, other in (("--epochs", "4"), ("--target", "Arts"), ("--source", "Arts"), ("--tasks", "all"), ("--pretrain-epochs", "1"), ("--users", "9"),
-                          ("--precision", "fp32")):
+    assert paper(folder, "--epochs", "3", "--sources", "Arts,Instruments").returncode == 2
+    for option, other in (("--epochs", "4"), ("--target", "Scientific"), ("--sources", "Arts"), ("--tasks", "all"), ("--pretrain-epochs", "1"), ("--users", "9"),
+                          ("--precision", "fp32"), ("--options", "--lr 1")):
         refused = paper(folder, "--epochs", "3", option, other)
         assert refused.returncode == 2 and option[2:] in refused.stderr and refused.stderr.count("\n") == 1, (option, refused.stderr)
+    (folder / "calls").unlink()
+    other = paper(folder, "--out", str(folder / "other"), "--options", "--optimizer muon --lr 2e-3")
+    assert other.returncode == 0 and "pre-trained on Games and Arts, seed 42" in other.stdout, (other.stdout, other.stderr)
+    calls = (folder / "calls").read_text().splitlines()
+    training = [call for call in calls if call.startswith(("pretrain ", "finetune "))]
+    assert len(training) == 3 and all("--optimizer muon --lr 2e-3" in call for call in training), calls
+    assert sum(call.startswith("pretrain --datasets data/Games,data/Arts ") for call in calls) == 1, calls
