@@ -73,7 +73,7 @@ class by_teacher_forcing {
 
   /// Beam search in its simplest form: extend, sort, truncate.
   std::vector<scored_path> search() {
-    std::vector<scored_path> paths = {{trie_.start(), 0}};
+    std::vector<scored_path> paths = {{0, 0}};
     for (index_t level = 0; level < levels; ++level) {
       std::vector<scored_path> longer;
       for (auto const& path : paths)
@@ -98,11 +98,12 @@ class by_teacher_forcing {
     auto const logits = last_logits(path.node);
     std::vector<scored_path> steps;
     double normalize_over_allowed = 0, over_vocabulary = 0;
-    for (auto const token : trie_.allowed(path.node)) {
-      node_t const child = trie_.next(path.node, token);
+    auto const arrays = trie_.arrays();
+    for (node_t child = arrays.first_child(path.node); child < arrays.children_end(path.node); ++child) {
       if (!open_.empty() && !open_[static_cast<std::size_t>(child)]) continue;
-      steps.push_back({child, path.score + logits[static_cast<std::size_t>(token)]});
-      normalize_over_allowed += std::exp(logits[static_cast<std::size_t>(token)]);
+      double const logit = logits[static_cast<std::size_t>(trie_.token(child))];
+      steps.push_back({child, path.score + logit});
+      normalize_over_allowed += std::exp(logit);
     }
     for (double const logit : logits) over_vocabulary += std::exp(logit);
     for (auto& step : steps)
@@ -119,7 +120,7 @@ class by_teacher_forcing {
   /// The decoder's logits after the path to a node.
   std::vector<double> last_logits(node_t node) {
     std::vector<token_t> path;
-    for (; node != trie_.start(); node = trie_.parent(node)) path.insert(path.begin(), trie_.token(node));
+    for (; node != 0; node = trie_.parent(node)) path.insert(path.begin(), trie_.token(node));
     tasks::batch one;
     one.append(query_, path);
     auto const v = static_cast<std::size_t>(model_.config().vocabulary);
@@ -456,14 +457,11 @@ TEST_CASE_TEMPLATE("beam search: ended between two levels, it returns the items 
         for (index_t q = 0; q < queries.size(); ++q) {
           std::vector<std::pair<node_t, float>> expected;  // leaf, score
           for (std::size_t beam = 0; beam < best.leaves_of(q).size(); ++beam) {
-            std::set<node_t> below;  // in the order of the trie
-            for (auto const item : short_trie.items(best.leaves_of(q)[beam])) {
-              auto node = trie.start();
-              for (auto const token : table.of(item)) node = trie.next(node, token);
-              below.insert(node);
-            }
-            for (auto const leaf : below)
-              if (std::ssize(expected) < options.beams) expected.push_back({leaf, best.scores_of(q)[beam]});
+            auto const below = short_trie.items(best.leaves_of(q)[beam]);
+            for (node_t leaf = trie.first_leaf(); leaf < trie.nodes(); ++leaf)
+              if (std::ranges::find_first_of(trie.items(leaf), below) != trie.items(leaf).end() &&
+                  std::ssize(expected) < options.beams)
+                expected.push_back({leaf, best.scores_of(q)[beam]});
           }
           REQUIRE(found.leaves_of(q).size() == expected.size());
           for (std::size_t i = 0; i < expected.size(); ++i) {

@@ -33,7 +33,7 @@ bool equals(search::trie_version const& live, std::vector<catalog> const& conten
     auto const table = table_of(content[to_size(t)], live.levels());
     search::item_trie const built(table);
     if (live.leaves_of(t) != built.leaves()) return false;
-    if (!same_below(live, live.root(t), built, built.start())) return false;
+    if (!same_below(live, live.root(t), built, 0)) return false;
     for (auto const& [item, tokens] : content[to_size(t)])
       if (std::ranges::count(live.items(live.find(t, tokens)), item) != 1) return false;
   }

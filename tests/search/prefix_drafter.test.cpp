@@ -21,10 +21,10 @@ language::token_table table_of(index_t levels, std::vector<std::vector<int>> con
   return table;
 }
 
-node_t leaf_of(search::item_trie const& trie, language::token_table const& table, int item) {
-  node_t node = trie.start();
-  for (auto const token : table.of(item_id(item))) node = trie.next(node, token);
-  return node;
+node_t leaf_of(search::item_trie const& trie, item_id item) {
+  node_t leaf = trie.first_leaf();
+  while (std::ranges::find(trie.items(leaf), item) == trie.items(leaf).end()) ++leaf;
+  return leaf;
 }
 
 /// The new items below marked leaves; checks that inner nodes are marked exactly where they lead to one.
@@ -53,7 +53,7 @@ TEST_CASE("prefix_drafter: longer prefixes come first, then better beams, and a 
   search::item_trie const trie(table);
   search::prefix_drafter const drafter(trie, [](item_id item) { return index(item) >= 2; });
   CHECK(drafter.new_sequences() == 6);
-  std::vector<node_t> const beams = {leaf_of(trie, table, 0), leaf_of(trie, table, 1)};
+  std::vector<node_t> const beams = {leaf_of(trie, item_id{0}), leaf_of(trie, item_id{1})};
   auto const draft = [&](search::draft_options const& options) {
     std::vector<std::uint8_t> nodes(to_size(trie.nodes()), 7);
     auto const count = drafter.draft(beams, options, nodes);

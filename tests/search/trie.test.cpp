@@ -71,41 +71,29 @@ std::map<sequence, std::vector<item_id>> items_by_sequence(language::token_table
 }
 std::vector<item_id> to_vector(std::span<item_id const> items) { return {items.begin(), items.end()}; }
 
-/// The node that a whole sequence leads to, −1 when it isn't in the trie.
-node_t walk(search::item_trie const& trie, std::span<token_t const> tokens) {
-  node_t node = trie.start();
-  for (auto const token : tokens)
-    if (node >= 0) node = trie.next(node, token);
-  return node;
+/// The tokens on the edges from the root to a node.
+sequence path_to(search::item_trie const& trie, node_t node) {
+  sequence path;
+  for (; node != 0; node = trie.parent(node)) path.insert(path.begin(), trie.token(node));
+  return path;
 }
 
-index_t depth(search::item_trie const& trie, node_t node) {
-  index_t steps = 0;
-  for (; node != trie.start(); node = trie.parent(node)) ++steps;
-  return steps;
+/// The number of children of a node.
+index_t children(search::item_trie const& trie, node_t node) {
+  auto const arrays = trie.arrays();
+  return arrays.children_end(node) - arrays.first_child(node);
 }
 }  // namespace
 
-TEST_CASE("trie: the path of an item's sequence ends at the leaf that contains it") {
-  for_each_trie([](search::item_trie const& trie, language::token_table const& table) {
-    for (index_t i = 0; i < table.items(); ++i) {
-      if (!table.has(item_id(i))) continue;
-      node_t const leaf = walk(trie, table.of(item_id(i)));
-      REQUIRE(leaf > 0);
-      CHECK(trie.is_leaf(leaf));
-      CHECK(std::ranges::count(trie.items(leaf), item_id(i)) == 1);
-    }
-  });
-}
-
-TEST_CASE("trie: leaves are the distinct sequences in order, with the items that share them in the order of ids") {
+TEST_CASE("trie: the paths to the leaves are the distinct sequences in order; each has its items in the order of ids") {
   for_each_trie([](search::item_trie const& trie, language::token_table const& table) {
     auto const groups = items_by_sequence(table);
     CHECK(trie.leaves() == std::ssize(groups));
     CHECK(trie.nodes() - trie.first_leaf() == trie.leaves());
     node_t leaf = trie.first_leaf();
     for (auto const& [tokens, items] : groups) {
-      CHECK(walk(trie, tokens) == leaf);
+      CHECK(trie.is_leaf(leaf));
+      CHECK(path_to(trie, leaf) == tokens);
       CHECK(to_vector(trie.items(leaf)) == items);
       ++leaf;
     }
@@ -121,12 +109,10 @@ TEST_CASE("trie: the children of a node are sorted, consecutive, and have it as 
     node_t next = 1;  // every node but the root has a parent
     for (node_t node = 0; node < trie.nodes(); ++node) {
       CHECK(arrays.first_child(node) == next);
-      auto const tokens = trie.allowed(node);
-      CHECK(std::ranges::adjacent_find(tokens, std::ranges::greater_equal{}) == tokens.end());
-      for (std::size_t i = 0; i < tokens.size(); ++i, ++next) {
+      for (node_t const first = next; next < arrays.children_end(node); ++next) {
         CHECK(trie.parent(next) == node);
-        CHECK(trie.token(next) == tokens[i]);
-        CHECK(trie.next(node, tokens[i]) == next);
+        CHECK(trie.token(next) == arrays.token(next));
+        CHECK((next == first || trie.token(next - 1) < trie.token(next)));
       }
       CHECK(arrays.children_end(node) == next);
     }
@@ -140,18 +126,9 @@ TEST_CASE("trie: exactly the leaves have the depth of the sequence length; every
   for_each_trie([](search::item_trie const& trie, language::token_table const& table) {
     CHECK(trie.levels() == table.levels());
     for (node_t node = 0; node < trie.nodes(); ++node) {
-      CHECK((depth(trie, node) == table.levels()) == trie.is_leaf(node));
-      CHECK((trie.allowed(node).empty() && trie.leaves() > 0) == trie.is_leaf(node));
+      CHECK((std::ssize(path_to(trie, node)) == table.levels()) == trie.is_leaf(node));
+      CHECK((children(trie, node) == 0 && trie.leaves() > 0) == trie.is_leaf(node));
     }
-  });
-}
-
-TEST_CASE("trie: next() returns −1 for a token that no item has there") {
-  for_each_trie([](search::item_trie const& trie, language::token_table const&) {
-    for (node_t node = 0; node < trie.nodes(); ++node)
-      for (int token = -1; token < 101; ++token)
-        if (auto const choices = trie.allowed(node); std::ranges::find(choices, token_t(token)) == choices.end())
-          CHECK(trie.next(node, token_t(token)) == -1);
   });
 }
 
@@ -160,9 +137,8 @@ TEST_CASE("trie: without items there is only the root") {
        {search::item_trie(), search::item_trie(table_of(3, {})), search::item_trie(table_of(3, {{}, {}}))}) {
     CHECK(trie.nodes() == 1);
     CHECK(trie.leaves() == 0);
-    CHECK(trie.allowed(trie.start()).empty());
-    CHECK(trie.next(trie.start(), token_t{0}) == -1);
-    CHECK_FALSE(trie.is_leaf(trie.start()));
+    CHECK(children(trie, 0) == 0);
+    CHECK_FALSE(trie.is_leaf(0));
   }
 }
 
@@ -171,7 +147,7 @@ TEST_CASE("trie: over several tables it is the trie of each, side by side") {
   search::item_trie const all(std::array{&first, &nothing, &last});
   CHECK(all.roots() == 3);
   CHECK(all.levels() == 3);
-  CHECK(all.allowed(1).empty());
+  CHECK(children(all, 1) == 0);
   CHECK(all.leaves_below(1) == 0);
   index_t nodes = 1, leaves = 0;
   for (auto const& [root, table] : {std::pair(node_t{0}, &first), std::pair(node_t{2}, &last)}) {
@@ -184,11 +160,12 @@ TEST_CASE("trie: over several tables it is the trie of each, side by side") {
       CHECK(all.token(mine) == alone.token(its));
       CHECK((all.parent(mine) == -1) == (alone.parent(its) == -1));
       CHECK(all.is_leaf(mine) == alone.is_leaf(its));
-      REQUIRE(std::ranges::equal(all.allowed(mine), alone.allowed(its)));
+      REQUIRE(children(all, mine) == children(alone, its));
       if (all.is_leaf(mine)) CHECK(to_vector(all.items(mine)) == to_vector(alone.items(its)));
-      for (auto const token : alone.allowed(its)) {
-        CHECK(all.parent(all.next(mine, token)) == mine);
-        self(self, all.next(mine, token), alone.next(its, token));
+      for (node_t i = 0; i < children(alone, its); ++i) {
+        auto const child = all.arrays().first_child(mine) + i;
+        CHECK(all.parent(child) == mine);
+        self(self, child, alone.arrays().first_child(its) + i);
       }
     };
     same(same, root, 0);

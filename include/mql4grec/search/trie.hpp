@@ -2,7 +2,6 @@
 // A trie of the token sequences of all valid items, in plain arrays, or several tries side by side, each with a root of
 // its own. Nodes are numbered level by level in the order of their paths. So the children of a node have consecutive
 // numbers, and so do all roots and all leaves.
-#include <algorithm>
 #include <array>
 #include <concepts>
 #include <span>
@@ -83,20 +82,6 @@ class item_trie {
   node_t parent(node_t node) const { return columns_.parent[to_size(node)]; }
   /// The token on the edge to a node; −1 for a root.
   token_t token(node_t node) const { return columns_.token[to_size(node)]; }
-
-  /// The first root.
-  node_t start() const { return 0; }
-  /// The tokens on the edges to a node's children, in ascending order.
-  std::span<token_t const> allowed(node_t node) const {
-    return {columns_.token.data() + first_child(node), to_size(first_child(node + 1) - first_child(node))};
-  }
-  /// The child that a token leads to; −1 when the token isn't allowed.
-  node_t next(node_t node, token_t token) const {
-    auto const choices = allowed(node);
-    auto const found = std::ranges::lower_bound(choices, token);
-    if (found == choices.end() || *found != token) return -1;
-    return first_child(node) + static_cast<node_t>(found - choices.begin());
-  }
 
   /// Views of the trie's arrays, for the kernels of a backend. Valid as long as the trie.
   trie_view<host_space> arrays() const {
