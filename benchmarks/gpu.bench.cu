@@ -54,26 +54,34 @@ void copy_of(benchmark::State& state) {
   rate(state, "B/s", 2.0 * 4 * (1 << 28));
 }
 
-/// Arguments: bits; 1: examples lie on the device and a step is a graph, 0: the host writes the batch and starts each
-/// kernel. Batch 1024, the whole batch at once.
-void training_step(benchmark::State& state) {
+/// Steps with a batch of so many examples, the whole batch at once. If `captured`, the examples lie on the device and a
+/// step is a graph; else the host writes the batch and starts each kernel.
+void time_steps(benchmark::State& state, seq2seq::training_options options, index_t examples, bool captured) {
   auto b = make(state.range(0));
   seq2seq::t5<device, float> model(b, {});
   initialize(model, 1);
-  seq2seq::trainer<device, float> trainer(b, model, {.block_tokens = 1 << 30});
-  auto const all = bench::random_batch(1024, 8, true);
+  options.block_tokens = 1 << 30;
+  seq2seq::trainer<device, float> trainer(b, model, options);
+  auto const all = bench::random_batch(examples, 8, true);
   seq2seq::device_dataset<device> set;
   set.assign(b, all);
-  std::vector<index_t> which(1024);
+  std::vector<index_t> which(to_size(examples));
   std::iota(which.begin(), which.end(), index_t{0});
-  auto const step = [&] { return state.range(1) ? trainer.step(set, which, 1e-4) : trainer.step(all, 1e-4); };
+  auto const step = [&] { return captured ? trainer.step(set, which, 1e-4) : trainer.step(all, 1e-4); };
   for (int i = 0; i < 3; ++i) step();  // scratch of the final size, then captured
   for (auto _ : state) {
     step();
     b.synchronize();
   }
-  rate(state, "examples/s", 1024);
+  rate(state, "examples/s", static_cast<double>(examples));
   rate(state, "tokens/s", static_cast<double>(all.inputs.size() + all.targets.size()));
+}
+
+/// Arguments: bits; whether steps are captured. Batch 1024, AdamW.
+void training_step(benchmark::State& state) { time_steps(state, {}, 1024, state.range(1) == 1); }
+/// Arguments: bits; examples of a batch.
+void muon_step(benchmark::State& state) {
+  time_steps(state, {.hidden_optimizer = optim::muon{}}, state.range(1), true);
 }
 
 /// Arguments: bits. One user, 20 beams, one search after the other: what a request costs.
@@ -165,6 +173,7 @@ BENCHMARK(product_of)
     ->Unit(benchmark::kMillisecond);
 BENCHMARK(product_of)->ArgsProduct({{25600}, {1152}, {128}, {19, 16}})->UseRealTime()->Unit(benchmark::kMicrosecond);
 BENCHMARK(training_step)->ArgsProduct({{32, 19, 16}, {1}})->Args({16, 0})->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(muon_step)->ArgsProduct({{19}, {1024, 256}})->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(beam_search)->ArgsProduct({{19, 16}, {20, 100, 512}})->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(one_request)->Arg(16)->UseRealTime()->Unit(benchmark::kMicrosecond);
 BENCHMARK(translator_step)->ArgsProduct({{32, 19, 16}})->UseRealTime()->Unit(benchmark::kMillisecond);
