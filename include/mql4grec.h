@@ -180,8 +180,9 @@ typedef enum mql4grec_scores {
   /// log p among the items that are searched: in each modality, their probabilities add up to 1.
   MQL4GREC_RENORMALIZED = 1,
   /// The probability that the item is the next one. Of fused lists, and of models with a `calibration.json`, which
-  /// `mql4grec evaluate --calibrate` writes; not a number if the search ended early. It holds for lists like those that
-  /// it was fitted on, of as many beams and without rules; nothing checks that.
+  /// `mql4grec evaluate --calibrate` writes; not a number if the search ended early. Refused unless the calibration was
+  /// fitted with the beams that the model is loaded with, and for more items than beams. It holds for lists like those
+  /// that it was fitted on, without rules; nothing checks that.
   MQL4GREC_CALIBRATED = 2
 } mql4grec_scores;
 

@@ -64,8 +64,8 @@ struct mql4grec_recommender {
   recommender<> service;
   catalog::interactions interactions;
   catalog::item_descriptions items;
-  std::string name;         // of the dataset
-  bool calibrated = false;  // whether its answers have probabilities
+  std::string name;            // of the dataset
+  std::string no_calibration;  // why its answers have no probabilities; empty: they have
 
   /// Held by all changes, and alone by those that depend on the state before them.
   mutable fair_mutex changing = {};
@@ -399,9 +399,12 @@ class recommend_call {
     expects(asked_.scores >= MQL4GREC_RAW && asked_.scores <= MQL4GREC_CALIBRATED, "scores is ", asked_.scores,
             ", expected a mql4grec_scores");
     if (asked_.scores != MQL4GREC_CALIBRATED) return;
-    expects(from_.calibrated, "scores: the model has no calibration: `mql4grec evaluate --calibrate` writes one");
+    expects(from_.no_calibration.empty(), "scores: ", from_.no_calibration);
     expects(asked_.list == MQL4GREC_FUSED && !among_new_, "scores: those of ",
             among_new_ ? "new items" : "a modality's list", " can't be calibrated");
+    auto const beams = from_.service.search_options().beams;
+    expects(static_cast<index_t>(asked_.k) <= beams, "k is ", asked_.k, ", expected at most ", beams,
+            ", the beams that the model's calibration was fitted with");
   }
 
   /// Answers the requests of a block, which begins with `first`.
@@ -602,17 +605,23 @@ mql4grec_status mql4grec_load(char const* model, char const* dataset, mql4grec_l
     search::live_catalog_options catalog;
     if (how.catalog_log) catalog.log = how.catalog_log;
     catalog.sets = sets_of(how, catalog_directory, data);
+    std::string no_calibration = "the model has no calibration: `mql4grec evaluate --calibrate` writes one";
     std::optional<rank::score_calibration> calibration;
-    if (auto const file = directory / "calibration.json"; std::filesystem::exists(file))
-      calibration = rank::read_calibration(file);
-    bool const calibrated = calibration.has_value();
+    if (auto const file = directory / "calibration.json"; std::filesystem::exists(file)) {
+      auto read = rank::read_calibration(file);
+      no_calibration = rank::difference(read.fitted_with, list_conditions_of({.search = search}, data.tokens));
+      if (no_calibration.empty())
+        calibration = std::move(read);
+      else
+        no_calibration = "the calibration " + file.string() + " was " + no_calibration;
+    }
     recommender<> service(backend, std::move(trained), pipeline::tasks_of(metadata, data.name), std::move(data.tokens),
                           {.search = search, .calibration = std::move(calibration), .catalog = std::move(catalog)});
     *out = new mql4grec_recommender{.service = std::move(service),
                                     .interactions = std::move(data.interactions),
                                     .items = std::move(data.items),
                                     .name = std::move(data.name),
-                                    .calibrated = calibrated};
+                                    .no_calibration = std::move(no_calibration)};
   });
 }
 

@@ -31,7 +31,8 @@ class recommender {
 
  public:
   /// Requests use the device and the precision that the model was frozen with. `tables`: one per modality, all with the
-  /// same number of items. Throws error if model, tasks and tables don't fit together.
+  /// same number of items. Throws error if model, tasks and tables don't fit together, and for a calibration that was
+  /// fitted with other search options, another fusion or other modalities.
   recommender(seq2seq::frozen_t5<B, T> model, tasks::model_tasks tasks, std::vector<language::token_table> tables,
               recommender_options options = {});
 
@@ -184,6 +185,10 @@ recommender<B, T>::recommender(seq2seq::frozen_t5<B, T> model, tasks::model_task
     expects(packed->has(made->tables) && packed->vocabulary == search::fingerprint_of(made->tasks.vocab),
             "recommender: the packed catalog has other tables, or is of another vocabulary");
   for (std::size_t m = 0; m < made->tables.size(); ++m) recommender_detail::check_table(*made, language::modality(m));
+  if (auto const& calibration = made->options.calibration) {
+    auto const other = rank::difference(calibration->fitted_with, list_conditions_of(made->options, made->tables));
+    expects(other.empty(), "recommender: options.calibration was ", other);
+  }
   if (auto const& shared = made->options.shared_catalog) {
     expects(shared->began_with(made->tables, made->options.history_tokens),
             "recommender: the shared catalog began with other tables");

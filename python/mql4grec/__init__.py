@@ -241,8 +241,8 @@ class Recommender:
         them, of each, of none. quotas: by the name of a set, at most so many items of it. exclude_seen: no items of the
         history, all of which count here. The search itself heeds all rules, so that k items are found whenever k fit.
         scores: those of the model (raw); log p among the items that are searched (renormalized); the probability that the item is the next one
-        (calibrated; of fused lists, for a model with a calibration.json, which `mql4grec evaluate --calibrate` writes; it
-        holds for as many beams as it was fitted with and without rules, which nothing checks).
+        (calibrated; of fused lists of at most as many items as beams, for a model with a calibration.json, which
+        `mql4grec evaluate --calibrate` writes with the same number of beams; it holds without rules, which nothing checks).
         modality: the list of text or image alone, instead of the fused one. deadline: seconds after which the search ends with the best
         items so far, or with none; whether it ran to its end is in candidates().complete. An empty list of any_of is no rule. Unknown items of the history are skipped; only the last ones count (20 by default).
         """

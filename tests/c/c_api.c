@@ -616,16 +616,29 @@ static void test_scores(char const* dataset, char const* model) {
   mql4grec_free(shop);
 
   FILE* const file = open_file(model, "calibration.json");
-  fprintf(file, "{\"scores\": [-100, 100], \"probabilities\": [0, 1]}\n");
+  fprintf(file,
+          "{\"beams\": %d, \"length_penalty\": 1, \"normalize\": \"vocabulary\", \"score_eos\": true, \"fusion\": "
+          "\"average_plus_one\", \"modalities\": [\"text\", \"image\"], \"max_history\": 20, \"fill_in\": false, "
+          "\"scores\": [-100, 100], \"probabilities\": [0, 1]}\n",
+          items - 1);
   fclose(file);
-  CHECK_OK(mql4grec_load(model, dataset, NULL, &shop));
+  mql4grec_load_options how = {.size = sizeof how};
+  CHECK_OK(mql4grec_load(model, dataset, &how, &shop));
+  request.scores = MQL4GREC_CALIBRATED;
+  CHECK_FAILS(mql4grec_recommend(shop, &request, &answer), MQL4GREC_INVALID_ARGUMENT,
+              "calibration.json was fitted with beams 39, expected 20");
+  mql4grec_free(shop);
+  how.beams = items - 1;
+  CHECK_OK(mql4grec_load(model, dataset, &how, &shop));
+  CHECK_FAILS(mql4grec_recommend(shop, &request, &answer), MQL4GREC_INVALID_ARGUMENT, "k is 40, expected at most 39");
+  request.k = items - 1;
   request.scores = MQL4GREC_RAW;
   answer.scores = raw;
   CHECK_OK(mql4grec_recommend(shop, &request, &answer));
   request.scores = MQL4GREC_CALIBRATED;
   answer.scores = scores;
   CHECK_OK(mql4grec_recommend(shop, &request, &answer));
-  for (int i = 0; i < items; ++i) CHECK(fabs(scores[i] - (raw[i] + 100) / 200) < 1e-6);
+  for (int i = 0; i < items - 1; ++i) CHECK(fabs(scores[i] - (raw[i] + 100) / 200) < 1e-6);
   request.list = MQL4GREC_TEXT;
   CHECK_FAILS(mql4grec_recommend(shop, &request, &answer), MQL4GREC_INVALID_ARGUMENT, "a modality's list");
   request.list = MQL4GREC_FUSED;
@@ -649,6 +662,10 @@ static void test_scores(char const* dataset, char const* model) {
   CHECK(counts[0] > 0 && complete == 0);
   for (int i = 0; i < counts[0]; ++i) CHECK(isnan(scores[i]));
   mql4grec_free(shop);
+  FILE* const earlier = open_file(model, "calibration.json");
+  fprintf(earlier, "{\"scores\": [-100, 100], \"probabilities\": [0, 1]}\n");
+  fclose(earlier);
+  CHECK_FAILS(mql4grec_load(model, dataset, NULL, &shop), MQL4GREC_FILE_ERROR, "writes it again");
   char path[4096];
   snprintf(path, sizeof path, "%s/calibration.json", model);
   remove(path);

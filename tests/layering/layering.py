@@ -19,8 +19,8 @@ VALUE_TYPES = {
     "catalog/checksum.hpp", "catalog/interactions.hpp", "catalog/items.hpp", "embed/features.hpp",
     "quantize/codebook/code_table.hpp",
     "language/vocabulary.hpp", "language/token_table.hpp", "tasks/batch.hpp",
-    "seq2seq/t5.hpp", "seq2seq/config.hpp", "seq2seq/decoder_rows.hpp", "search/beams.hpp", "search/trie.hpp",
-    "rank/ranking.hpp", "metrics/report.hpp",
+    "seq2seq/t5.hpp", "seq2seq/config.hpp", "seq2seq/decoder_rows.hpp", "search/beam_options.hpp", "search/beams.hpp",
+    "search/trie.hpp", "rank/ranking.hpp", "metrics/report.hpp",
 }
 WHOLE_SYSTEM = {"recommender.hpp", "recommender_load.hpp", "pipeline.hpp", "mql4grec.hpp", "gpu.cuh"}
 

@@ -70,6 +70,9 @@ def calibration_is_fitted_and_checked():
         check(sum(one["count"] for one in measured["bins"]) >= 20 * 61 and 0 <= measured["expected_error"] <= 1, measured)
     kept = json.loads(Path("start/calibration.json").read_text())
     check(kept["scores"] == sorted(kept["scores"]) and kept["probabilities"] == sorted(kept["probabilities"]) and 0 <= kept["probabilities"][0], kept)
+    made_with = {"beams": 20, "length_penalty": 1, "normalize": "vocabulary", "score_eos": True, "fusion": "average_plus_one", "modalities": ["text", "image"],
+                 "max_history": 20, "fill_in": False}
+    check({name: value for name, value in kept.items() if name not in ("scores", "probabilities")} == made_with, kept)
     check(run(*EVALUATE, "--calibrate", "--split", "valid").returncode == 2, "nothing is left to check it on")
     Path("start/calibration.json").unlink()
     Path("start/calibration.json").mkdir()
@@ -219,6 +222,14 @@ def rules_of_a_recommendation():
     found = [item.pop("probability") for item in calibrated["items"]]
     check(calibrated == raw and found == sorted(found, reverse=True) and all(0 <= p <= 1 for p in found), calibrated, raw)
     check("probability" in check_done(run(*command, "--scores", "calibrated")).stdout.splitlines()[0], "text")
+    check_one_line(run(*command, "--scores", "calibrated", "--k", 21), 2, "--k", "21", "at most --beams 20")
+    for other, fault in (("--beams", 21), "beams 20, expected 21"), (("--fill-in",), "fill_in false, expected true"):
+        check_one_line(run(*command, "--scores", "calibrated", *other), 1, "calibration.json", f"fitted with {fault}", "evaluate --calibrate")
+    check_done(run(*EVALUATE, "--calibrate", "--users", 30, "--beams", 21))
+    check(all("probability" in item for item in recommend("--k", 21, "--beams", 21, "--scores", "calibrated")["items"]), "more beams")
+    kept = json.loads(Path("start/calibration.json").read_text())
+    Path("start/calibration.json").write_text(json.dumps({name: kept[name] for name in ("scores", "probabilities")}))
+    check_one_line(run(*command, "--scores", "calibrated"), 1, "calibration.json", "'beams' is missing", "mql4grec evaluate --calibrate")
     check([item["score"] for item in recommend("--k", 5, "--scores", "renormalized")["items"]] != [item["score"] for item in raw["items"]], "renormalized")
     Path("Tiny/Tiny.sets.json").write_text(json.dumps({"sale": [ITEMS]}))
     check_one_line(run(*command, "--any-of", "sale"), 1, "Tiny.sets.json", str(ITEMS))

@@ -75,7 +75,12 @@ def test_rules(model, ring, tmp_path):
 def test_kinds_of_scores(model, ring, tmp_path):
     calibrated = tmp_path / "model"
     shutil.copytree(model, calibrated)
-    (calibrated / "calibration.json").write_text('{"scores": [-100, 100], "probabilities": [0, 1]}')
+    (calibrated / "calibration.json").write_text(json.dumps(
+        {"beams": 20, "length_penalty": 1, "normalize": "vocabulary", "score_eos": True, "fusion": "average_plus_one", "modalities": ["text", "image"],
+         "max_history": 20, "fill_in": False, "scores": [-100, 100], "probabilities": [0, 1]}))
+    other = mql4grec.Recommender.load(calibrated, ring.directory, beams=7)
+    with pytest.raises(mql4grec.InvalidArgument, match="fitted with beams 20, expected 7"):
+        other.recommend([4, 5, 6], k=5, scores="calibrated")
     shop = mql4grec.Recommender.load(calibrated, ring.directory)
     raw, probabilities = (shop.recommend([4, 5, 6], k=5, scores=kind) for kind in ("raw", "calibrated"))
     assert raw.items.tolist() == probabilities.items.tolist()

@@ -31,6 +31,11 @@ template <rank::FusionPolicy P>
 rank::ranking fuse(P const& policy, std::vector<rank::ranking> const& lists) {
   return policy.fuse(lists);
 }
+/// A rule without a name.
+struct first_list {
+  rank::ranking fuse(std::span<rank::ranking const> lists) const { return lists.front(); }
+  bool operator==(first_list const&) const = default;
+};
 
 }  // namespace
 
@@ -115,6 +120,17 @@ TEST_CASE("markov: items by the transitions from the last one, then by popularit
   CHECK(chain.rank_after(item_id{9}).items == rank::popularity(data, 4).items);
   CHECK(rank::markov_chain(data, 1).rank_after(item_id{2}).items == items({1}));
   CHECK(rank::markov_chain(data, 99).rank_after(item_id{2}).size() == data.item_count);
+}
+
+TEST_CASE("any_fusion: has the name of its rule, with all digits of its parameters, or none") {
+  CHECK(rank::any_fusion().name() == "average_plus_one");
+  CHECK(rank::any_fusion(rank::calibrated{}).name() == "calibrated, sharpness 1");
+  double const more = std::nextafter(5.0, 6.0);
+  CHECK(rank::any_fusion(rank::calibrated{.sharpness = more}).name() !=
+        rank::any_fusion(rank::calibrated{.sharpness = 5}).name());
+  CHECK(rank::any_fusion(rank::calibrated{.weights = {0.25, 1e-7}}).name() ==
+        "calibrated, sharpness 1, weights 0.25 1e-07");
+  CHECK(rank::any_fusion(first_list{}).name().empty());
 }
 
 TEST_CASE("calibrated: weights move the order from one list to the other, and their scale doesn't matter") {

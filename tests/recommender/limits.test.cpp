@@ -9,6 +9,7 @@
 #include <stop_token>
 #include <vector>
 
+#include "core/temporary_directory.hpp"
 #include "mql4grec/recommender.hpp"
 #include "support/check_close.hpp"
 #include "support/small_t5.hpp"
@@ -166,4 +167,29 @@ TEST_CASE("trace: a search that ends early has no steps, or the first ones") {
     lengths.insert(length);
   }
   CHECK(lengths.size() > 2);  // none, some, all
+}
+
+TEST_CASE("so_far: is called without `wanted` too, and refused by every call in a session with several threads") {
+  auto const tested = twenty_items();
+  recommend_options const options{.k = 5, .filter = {.allow = new_items()}};
+  std::vector<recommend_request> const one = {{.history = past, .options = options}};
+  std::vector const items = {item_id{0}};
+  int calls = 0;
+  request_watch const watch{.so_far = [&](std::size_t, recommendation const& best) { calls += best.complete ? 0 : 1; }};
+  auto session = tested.session(), several = tested.session({.threads = 2});
+  CHECK(session.recommend_batch(one, watch)[0] == tested.recommend(past, options));
+  CHECK(calls == 5);  // after each of two codes of the text and three of the image
+  CHECK(session.recommend_new(past, options, watch) == tested.recommend_new(past, options));
+  CHECK(calls == 15);  // two searches
+  CHECK(session.trace(past, options, watch).size() == 2);
+  CHECK(calls == 20);
+  CHECK(session.explain(past, items, watch).size() == 1);  // has no best items
+  CHECK(calls == 20);
+  auto const refused = "recommend: so_far in a session with 2 threads, expected 1";
+  CHECK(complaint<error>([&] { return several.recommend_batch(one, watch); }) == refused);
+  CHECK(complaint<error>([&] { return several.recommend_new(past, options, watch); }) == refused);
+  CHECK(complaint<error>([&] { return several.trace(past, options, watch); }) == refused);
+  CHECK(complaint<error>([&] { return several.explain(past, items, watch); }) == refused);
+  CHECK(calls == 20);
+  CHECK(several.recommend_new(past, options, {}) == tested.recommend_new(past, options));
 }

@@ -697,6 +697,57 @@ TEST_CASE("recommend: with a calibration, complete answers have the probability 
   for (std::size_t i = 0; i < 10; ++i)
     CHECK_CLOSE(answer.probabilities[i], calibration.probability(answer.scores[i]), 1e-12);
   CHECK(tested.recommend(random_history(4, 1), {.deadline = std::chrono::nanoseconds(0)}).probabilities.empty());
+  auto const past = random_history(4, 1);
+  CHECK(tested.recommend(past, {.scores = score_kind::renormalized}).probabilities.empty());
+  CHECK(tested.recommend_new(past, 5, items_from(10, 20)).probabilities.empty());
+  CHECK(tested.recommend(past, 20).probabilities.size() == 20);
+  CHECK(tested.recommend(past, 21).probabilities.empty());  // more beams than it was fitted with
+  std::vector<recommend_request> const requests = {{past, {.k = 21}}, {past, {.k = 3}}};
+  auto const both = tested.recommend_batch(requests);
+  CHECK(both[0].probabilities.empty());
+  CHECK(both[1].probabilities.size() == 3);
+}
+
+TEST_CASE(
+    "recommender: a calibration of other lists than its own is refused; that of an evaluation with its options isn't") {
+  rank::score_calibration const usual{.scores = {0}, .probabilities = {0.5}};
+  auto const refusal = [](recommender_options const& options) {
+    return complaint<error>([&] { return service(7, options); });
+  };
+  CHECK(refusal({.calibration = usual}).empty());
+  CHECK(refusal({.search = {.beams = 5}, .calibration = usual}) ==
+        "recommender: options.calibration was fitted with beams 20, expected 5");
+  CHECK(
+      refusal({.fusion = rank::calibrated{.sharpness = 5}, .calibration = usual}) ==
+      "recommender: options.calibration was fitted with fusion 'average_plus_one', expected 'calibrated, sharpness 5'");
+  CHECK(refusal({.calibration = usual, .history_tokens = tables()}) ==
+        "recommender: options.calibration was fitted with fill_in false, expected true");
+  auto texts_only = usual;
+  texts_only.fitted_with.modalities = {"text"};
+  CHECK(refusal({.calibration = texts_only}) ==
+        "recommender: options.calibration was fitted with modalities text, expected text and image");
+
+  tasks::dataset from{.tokens = tables(), .name = "small"};
+  from.interactions.add_user("0", random_history(6, 1));
+  from.interactions.item_count = catalog_items;
+  cpu::backend b;
+  seq2seq::frozen_t5 const frozen(b, model());
+  tasks::model_tasks const tasks{vocab(), tasks::all_tasks()};
+  recommender_options same{.search = {.beams = 7, .length_penalty = 0}, .fusion = rank::calibrated{.weights = {1, 3}}};
+  auto const fitted_on = [&](index_t max_history) {
+    auto const found =
+        pipeline::evaluate(b, frozen, tasks, from,
+                           {.search = same.search, .max_history = max_history, .fusion = same.fusion, .outcomes = 7});
+    return rank::fit_calibration(found.outcomes, found.conditions);
+  };
+  same.calibration = fitted_on(100);  // not more than a recommender reads
+  CHECK(refusal(same).empty());
+  same.calibration = fitted_on(3);
+  CHECK(refusal(same) == "recommender: options.calibration was fitted with max_history 3, expected 20");
+  from.tokens[0] =
+      language::token_table(language::modality::text, catalog_items, vocab().levels(language::modality::text));
+  same.calibration = fitted_on(100);
+  CHECK(refusal(same) == "recommender: options.calibration was fitted with modalities image, expected text and image");
 }
 
 TEST_CASE_TEMPLATE("evaluate: the outcomes are the first items of the fused lists and the model's probabilities", B,

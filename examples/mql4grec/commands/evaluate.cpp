@@ -103,7 +103,7 @@ struct checked_calibration {
 
 /// Fits on the outcomes of `valid`, and checks on those of `test`.
 checked_calibration calibrate(pipeline::evaluation const& valid, pipeline::evaluation const& test) {
-  checked_calibration made{.fitted = rank::fit_calibration(valid.outcomes),
+  checked_calibration made{.fitted = rank::fit_calibration(valid.outcomes, valid.conditions),
                            .claimed = rank::measure_reliability(test.claimed),
                            .calibrated = {},
                            .outcomes = std::ssize(valid.outcomes)};

@@ -26,6 +26,7 @@ struct command_options {
   std::string history, scores = "raw";
   std::vector<std::string> quotas;  // NAME=N
   recommend_options request;        // its rules, but for the quotas and the files
+  search::beam_options search;
   index_t new_k = 0;
   bool fill_in = false, explain = false;
   common_options common;
@@ -116,12 +117,18 @@ search::named_sets read_sets(std::filesystem::path const& directory, tasks::data
   return sets;
 }
 
-/// The calibration of a model, if its probabilities are asked for.
-std::optional<rank::score_calibration> read_calibration(command_options const& options) {
+/// The calibration of a model, if its probabilities are asked for. Throws file_error if it was fitted with others than
+/// these options.
+std::optional<rank::score_calibration> read_calibration(command_options const& options, tasks::dataset const& data) {
   if (options.scores != "calibrated") return std::nullopt;
   auto const file = options.model / "calibration.json";
   expects_file(std::filesystem::exists(file), file, "is missing: `evaluate --calibrate` writes it");
-  return rank::read_calibration(file);
+  auto read = rank::read_calibration(file);
+  auto used = list_conditions_of({.search = options.search}, data.tokens);
+  used.fill_in = options.fill_in;
+  auto const other = rank::difference(read.fitted_with, used);
+  expects_file(other.empty(), file, other, "; `evaluate --calibrate` with the same options writes another one");
+  return read;
 }
 
 search::item_filter read_filter(command_options const& options) {
@@ -232,6 +239,9 @@ void warn_of_unknown(command_options const& options, tasks::dataset const& data,
 }
 
 int recommend_command(command_options& options) {
+  if (options.scores == "calibrated" && options.request.k > options.search.beams)
+    throw CLI::ValidationError("--k", "is " + std::to_string(options.request.k) + ", expected at most --beams " +
+                                          std::to_string(options.search.beams) + " for --scores calibrated");
   asked_items asked{.history = parse_history(options.history), .request = options.request};
   asked.request.quotas = parse_quotas(options.quotas);
   if (options.scores == "renormalized") asked.request.scores = score_kind::renormalized;
@@ -255,8 +265,9 @@ int recommend_command(command_options& options) {
        .tokens = data.tokens,
        .history = asked.history,
        .request = asked.request,
+       .search = options.search,
        .sets = read_sets(options.dataset, data, asked.request),
-       .calibration = read_calibration(options),
+       .calibration = read_calibration(options, data),
        .new_items = options.new_k > 0 ? new_items_of(data, asked.request.filter) : search::item_list(),
        .new_k = options.new_k,
        .fill_in = options.fill_in,
@@ -281,6 +292,9 @@ void add_recommend(CLI::App& program, int& status) {
       .add_option("--history", options->history, "item numbers, oldest first: 12,7,99; '' for a user without a history")
       ->required();
   command.add_option("--k", options->request.k, "how many items")->check(CLI::Range(1, 4096))->capture_default_str();
+  command.add_option("--beams", options->search.beams, "beams of the search")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str();
   command
       .add_option("--new-items", options->new_k,
                   "how many items to recommend apart from those that nobody has interacted with")

@@ -41,6 +41,7 @@ struct recommendation_inputs {
   std::vector<language::token_table> const& tokens;         ///< one table per modality
   std::vector<item_id> const& history;                      ///< oldest first
   recommend_options const& request;                         ///< how many, and which
+  search::beam_options search = {};                         ///< how they are searched
   search::named_sets sets = {};                             ///< those that the request names, at least
   std::optional<rank::score_calibration> calibration = {};  ///< of the model
   search::item_list new_items = {};                         ///< items that nobody has interacted with

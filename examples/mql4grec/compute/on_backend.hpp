@@ -107,7 +107,8 @@ class on_backend final : public compute {
     B backend(setup_.recommending);
     seq2seq::frozen_t5 model(backend, seq2seq::read_model<float>(backend, inputs.model));
     auto const tasks = pipeline::tasks_of(inputs.metadata, inputs.dataset);
-    recommender_options options{.calibration = inputs.calibration,
+    recommender_options options{.search = inputs.search,
+                                .calibration = inputs.calibration,
                                 .catalog = {.packed = inputs.packed, .sets = inputs.sets}};
     if (inputs.fill_in)
       options.history_tokens =

@@ -48,6 +48,7 @@ struct service::loaded {
   served_paths paths;
   served_catalog catalog;
   std::optional<rank::score_calibration> calibration;  // of the model
+  std::string no_calibration;                          // why there is none
   std::unique_ptr<serving_model> model;
 
   std::string model_name() const { return paths.model.filename().string(); }
@@ -128,6 +129,24 @@ void service::check_same_words(loaded const& now, loaded const& next) {
           ": the token indices have changed, and changes of the catalog belong to the old ones", advice);
 }
 
+/// Reads the calibration of the model, if it has one that was fitted with the options of this service.
+void service::find_calibration(loaded& of) const {
+  auto const file = of.paths.model / "calibration.json";
+  of.no_calibration = "the model has no calibration: `evaluate --calibrate` writes one";
+  if (!std::filesystem::exists(file)) return;
+  auto read = rank::read_calibration(file);
+  auto const other = rank::difference(
+      read.fitted_with, list_conditions_of({.search = options_.serving.search}, of.catalog.data().tokens));
+  if (other.empty()) {
+    of.calibration = std::move(read);
+    return;
+  }
+  of.no_calibration = "the model's calibration was " + other;
+  log_.warn("no probabilities", {{"what", file.string() + ": " + other +
+                                              "; `evaluate --calibrate` with the options of "
+                                              "the service writes another one"}});
+}
+
 std::shared_ptr<service::loaded const> service::read(served_paths const& paths) {
   auto const started = clock::now();
   auto const metadata = pipeline::read_model_metadata(paths.model);
@@ -149,6 +168,7 @@ std::shared_ptr<service::loaded const> service::read(served_paths const& paths) 
       loaded{paths,
              served_catalog(paths.catalog, metadata.vocab, std::move(added), before ? &before->catalog : nullptr),
              {},
+             {},
              nullptr});
   auto const& data = next->catalog.data();
   if (shares) check_same_words(*before, *next);
@@ -159,8 +179,7 @@ std::shared_ptr<service::loaded const> service::read(served_paths const& paths) 
                                     .report = [this](std::string const& line) {
                                       log_.warn("catalog", {{"what", line}});
                                     }};
-  auto const calibration = paths.model / "calibration.json";
-  if (std::filesystem::exists(calibration)) next->calibration = rank::read_calibration(calibration);
+  find_calibration(*next);
   next->model = compute_.open_serving({.model = paths.model,
                                        .metadata = metadata,
                                        .dataset = data.name,
@@ -333,8 +352,10 @@ void service::recommend(exchange const& x) {
   // Before anything is read, so that refusing costs little. The batcher refuses those that pass here at the same time.
   if (x.with->model->waiting() >= options_.serving.batching.max_queued) return x.answer(too_many());
   auto const asked = std::make_shared<recommend_body>(read_recommend(x.request.body, x.with->catalog, options_.limits));
-  if (asked->calibrated && !x.with->calibration)
-    raise<bad_request>("'scores': the model has no calibration: `evaluate --calibrate` writes one");
+  if (asked->calibrated && !x.with->calibration) raise<bad_request>("'scores': ", x.with->no_calibration);
+  if (auto const beams = options_.serving.search.beams; asked->calibrated && asked->request.options.k > beams)
+    raise<bad_request>("'k': found ", asked->request.options.k, " with calibrated scores, expected at most ", beams,
+                       ", the beams that they were fitted with");
   asked->request.options.stop = x.request.gone;
   auto const show = [this, asked, with = x.with, answer = x.answer](serving_outcome const& outcome) {
     if (auto const* fault = std::get_if<std::exception_ptr>(&outcome)) {

@@ -67,6 +67,7 @@ class service {
   static match find(http_request const& request);
   std::shared_ptr<loaded const> current() const;
   std::shared_ptr<loaded const> read(served_paths const& paths);
+  void find_calibration(loaded& of) const;
   void follow(std::stop_token stop);
   double followed_seconds() const;
   static void check_same_words(loaded const& now, loaded const& next);

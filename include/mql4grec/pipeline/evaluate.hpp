@@ -78,6 +78,8 @@ struct evaluation {
   /// Of the first items of each fused list, with evaluation_options::outcomes: the fused score, and whether the item is
   /// the target. For rank::fit_calibration.
   std::vector<rank::outcome> outcomes;
+  /// What the fused scores depend on. For rank::fit_calibration.
+  rank::list_conditions conditions = {};
   /// The same items with the probability that the model gives them: the mean, over the modalities in which an item has
   /// a sequence, of exp(score · length^penalty), where the score in its list is, and of 0 if it isn't there.
   std::vector<rank::outcome> claimed;

@@ -138,6 +138,20 @@ MQL4GREC_DEFINITION void add_outcomes(evaluation& out, evaluated_data const& fro
   }
 }
 
+/// What the fused scores of an evaluation depend on.
+MQL4GREC_DEFINITION rank::list_conditions conditions_of(evaluated_data const& from,
+                                                        std::vector<modality_search> const& searches) {
+  auto const& how = from.options;
+  rank::list_conditions used{.search = how.search,
+                             .fusion = how.fusion.name(),
+                             .modalities = {},
+                             .max_history = std::min(how.max_history, catalog::default_max_history),
+                             .fill_in = how.fill_in};
+  for (auto const& each : searches)
+    if (each.trie.leaves() > 0) used.modalities.push_back(language::name_of(each.table.kind()));
+  return used;
+}
+
 MQL4GREC_DEFINITION evaluation evaluate_lists(evaluated_data const& from,
                                               std::vector<modality_search> const& searches) {
   constexpr std::size_t shown = 12;
@@ -147,6 +161,7 @@ MQL4GREC_DEFINITION evaluation evaluate_lists(evaluated_data const& from,
   user_evaluator all(searches, from.options.at), warm = all, cold = all, drafted = all;
   evaluation out;
   out.saved.resize(searches.size());
+  out.conditions = conditions_of(from, searches);
   for (index_t q = 0; q < std::ssize(from.users); ++q) {
     auto const user = from.users[to_size(q)];
     auto const right = catalog::target(from.data.interactions, user, from.options.part);

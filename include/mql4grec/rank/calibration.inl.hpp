@@ -2,8 +2,11 @@
 // The definitions of rank/calibration.hpp.
 #include <algorithm>
 #include <cmath>
+#include <string>
+#include <utility>
 #include <vector>
 
+#include "mql4grec/core/detail/words.hpp"
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/rank/calibration.hpp"
 
@@ -35,9 +38,40 @@ struct outcome_pool {
   }
 };
 
+/// A member of list_conditions, by the key that it has in files.
+struct condition {
+  char const* key;
+  std::string text;
+};
+
+MQL4GREC_DEFINITION std::vector<condition> conditions_of(list_conditions const& from) {
+  auto const& search = from.search;
+  std::string modalities;
+  for (auto const& name : from.modalities) modalities += (modalities.empty() ? "" : " and ") + name;
+  auto const answer = [](bool yes) { return yes ? "true" : "false"; };
+  return {{"beams", std::to_string(search.beams)},
+          {"length_penalty", number_text(search.length_penalty)},
+          {"normalize", search.normalize == search::normalization::vocabulary ? "vocabulary" : "children"},
+          {"score_eos", answer(search.score_eos)},
+          {"fusion", from.fusion.empty() ? "(a rule without name())" : "'" + from.fusion + "'"},
+          {"modalities", modalities},
+          {"max_history", std::to_string(from.max_history)},
+          {"fill_in", answer(from.fill_in)}};
+}
+
 }  // namespace detail
 
+MQL4GREC_DEFINITION std::string difference(list_conditions const& fitted, list_conditions const& used) {
+  auto const first = detail::conditions_of(fitted), second = detail::conditions_of(used);
+  for (std::size_t i = 0; i < first.size(); ++i)
+    if (first[i].text != second[i].text || (first[i].key == std::string("fusion") && fitted.fusion.empty()))
+      return std::string("fitted with ") + first[i].key + " " + core::detail::printable(first[i].text) + ", expected " +
+             core::detail::printable(second[i].text);
+  return {};
+}
+
 MQL4GREC_DEFINITION score_calibration fit_calibration(std::span<outcome const> outcomes,
+                                                      list_conditions const& conditions,
                                                       calibration_options const& options) {
   expects(!outcomes.empty(), "fit_calibration: no outcomes");
   expects(options.group >= 1, "fit_calibration: groups of ", options.group, ", expected at least 1");
@@ -62,7 +96,7 @@ MQL4GREC_DEFINITION score_calibration fit_calibration(std::span<outcome const> o
       pools.push_back(group);
     pool_violators();
   }
-  score_calibration fitted;
+  score_calibration fitted{.scores = {}, .probabilities = {}, .fitted_with = conditions};
   for (auto const& pool : pools) {
     fitted.scores.push_back(pool.score());
     fitted.probabilities.push_back(pool.share());

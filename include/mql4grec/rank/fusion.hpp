@@ -5,6 +5,7 @@
 #include <concepts>
 #include <functional>
 #include <span>
+#include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -16,6 +17,9 @@ namespace mql4grec::rank {
 /// A rule that gives each item in any of the lists one score and returns the items by descending score. Items with
 /// equal scores are ordered by first appearance: all of the first list, then the remaining items of the second, and so
 /// on.
+///
+/// A rule may have a `name()`, a text with all its hyper-parameters: rules with the same name give the same scores.
+/// Calibrations name the rule that they were fitted with, and need one; see rank::list_conditions.
 template <class P>
 concept FusionPolicy = std::regular<P> && requires(P const& policy, std::span<ranking const> lists) {
   { policy.fuse(lists) } -> std::same_as<ranking>;
@@ -27,6 +31,8 @@ concept FusionPolicy = std::regular<P> && requires(P const& policy, std::span<ra
 struct average_plus_one {
   /// The fused ranking of all items in `lists`, best first.
   [[nodiscard]] ranking fuse(std::span<ranking const> lists) const;
+  /// "average_plus_one".
+  [[nodiscard]] std::string name() const { return "average_plus_one"; }
   bool operator==(average_plus_one const&) const = default;
 };
 
@@ -45,6 +51,8 @@ struct calibrated {
   /// The fused ranking of all items in `lists`, best first. Throws error if there are weights, but not one for each
   /// list, if a weight is negative or not finite, or if all are 0.
   [[nodiscard]] ranking fuse(std::span<ranking const> lists) const;
+  /// "calibrated, sharpness 5, weights 0.25 0.75".
+  [[nodiscard]] std::string name() const;
   bool operator==(calibrated const&) const = default;
 };
 
@@ -57,14 +65,33 @@ class any_fusion {
   template <class P>
     requires(!std::same_as<std::remove_cvref_t<P>, any_fusion> && FusionPolicy<P>)
   any_fusion(P policy)  // NOLINT
-      : fuse_([policy = std::move(policy)](std::span<ranking const> lists) { return policy.fuse(lists); }) {}
+      : name_(name_of(policy)),
+        fuse_([policy = std::move(policy)](std::span<ranking const> lists) { return policy.fuse(lists); }) {}
 
   /// The fused ranking of all items in `lists`, best first.
   [[nodiscard]] ranking fuse(std::span<ranking const> lists) const { return fuse_(lists); }
+  /// That of the policy; empty if it has none.
+  [[nodiscard]] std::string const& name() const { return name_; }
 
  private:
+  template <class P>
+  static std::string name_of(P const& policy) {
+    if constexpr (requires { std::string(policy.name()); })
+      return std::string(policy.name());
+    else
+      return {};
+  }
+
+  std::string name_;
   std::function<ranking(std::span<ranking const>)> fuse_;
 };
+
+namespace detail {
+
+/// The shortest text that is read as the same number.
+std::string number_text(double number);
+
+}  // namespace detail
 
 static_assert(FusionPolicy<average_plus_one> && FusionPolicy<calibrated>);
 

@@ -1,10 +1,12 @@
 #pragma once
 // The definitions of rank/fusion.hpp.
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <limits>
 #include <numeric>
 #include <optional>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -61,6 +63,11 @@ MQL4GREC_DEFINITION double log_sum_exp(std::vector<item_scores> const& items, st
   return highest + std::log(sum);
 }
 
+MQL4GREC_DEFINITION std::string number_text(double number) {
+  char text[64];
+  return {text, std::to_chars(text, text + sizeof text, number).ptr};
+}
+
 }  // namespace detail
 
 MQL4GREC_DEFINITION ranking average_plus_one::fuse(std::span<ranking const> lists) const {
@@ -73,6 +80,13 @@ MQL4GREC_DEFINITION ranking average_plus_one::fuse(std::span<ranking const> list
     }
     return sum / static_cast<double>(count) + static_cast<double>(count - 1);
   });
+}
+
+MQL4GREC_DEFINITION std::string calibrated::name() const {
+  auto text = "calibrated, sharpness " + detail::number_text(sharpness);
+  if (!weights.empty()) text += ", weights";
+  for (auto const w : weights) text += " " + detail::number_text(w);
+  return text;
 }
 
 MQL4GREC_DEFINITION ranking calibrated::fuse(std::span<ranking const> lists) const {

@@ -56,7 +56,7 @@ template <Backend B, Real T>
 std::vector<explanation> recommender_session<B, T>::explain(std::span<item_id const> history,
                                                             std::span<item_id const> items,
                                                             request_watch const& watch) {
-  auto const from = lock();
+  auto const from = lock(watch);
   auto const version = reader_->read();
   expects(std::ssize(items) <= search::max_beams, "explain: ", items.size(), " items, expected at most ",
           search::max_beams);
@@ -98,11 +98,10 @@ std::vector<explanation> recommender_session<B, T>::explain(std::span<item_id co
 template <Backend B, Real T>
 search_trace recommender_session<B, T>::trace(std::span<item_id const> history, recommend_options const& options,
                                               request_watch watch) {
-  auto const from = lock();
+  auto const from = lock(watch);
   auto const version = reader_->read();
   auto const searched = search_options(*from, *version, options.k, options.scores);
   search_trace steps(from->tables.size());
-  if (!watch.wanted) watch.wanted = [](std::size_t) { return true; };
   watch.step = [&steps](std::size_t, language::modality kind, std::vector<traced_beam> beams) {
     steps[to_size(kind)].push_back(std::move(beams));
   };

@@ -2,6 +2,7 @@
 // The options of a recommender, of loading one, and of its sessions.
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "mql4grec/backend/cpu/cpu.hpp"
@@ -17,8 +18,8 @@ namespace mql4grec {
 struct recommender_options {
   search::beam_options search = {};  ///< of every request; requests for more items than beams use more beams
   rank::any_fusion fusion = {};      ///< the rule that combines the lists of the modalities
-  /// Maps the fused scores to probabilities; see rank::read_calibration. It must have been fitted with the same fusion
-  /// and search.
+  /// Maps the fused scores to probabilities; see rank::read_calibration. It is refused unless it was fitted with what
+  /// list_conditions_of returns for these options.
   std::optional<rank::score_calibration> calibration = {};
   /// The tokens that histories are written with, if they aren't those of the catalog, for example the result of
   /// pipeline::fill_in_language(): one table per modality.
@@ -30,6 +31,18 @@ struct recommender_options {
   /// It must have begun with the same tables. Without one, the recommender has a catalog of its own.
   std::shared_ptr<search::live_catalog> shared_catalog = nullptr;
 };
+
+/// What the scores of a recommender's lists depend on, for its calibration. `tables`: its catalog.
+[[nodiscard]] inline rank::list_conditions list_conditions_of(recommender_options const& options,
+                                                              std::span<language::token_table const> tables) {
+  rank::list_conditions used{.search = options.search,
+                             .fusion = options.fusion.name(),
+                             .modalities = {},
+                             .fill_in = !options.history_tokens.empty()};
+  for (auto const& table : tables)
+    if (!table.present().empty()) used.modalities.push_back(language::name_of(table.kind()));
+  return used;
+}
 
 /// Options of recommender::load.
 template <Backend B = cpu::backend>

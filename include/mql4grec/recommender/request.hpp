@@ -71,7 +71,8 @@ struct recommendation : rank::ranking {
   /// without sequences.
   std::vector<rank::ranking> by_modality = {};
   /// Of each item, the probability that it is the next one. Only with recommender_options::calibration, and only of
-  /// complete answers with raw scores; not among new items, to which no calibration was fitted.
+  /// complete answers with the search that it was fitted with: with raw scores, and with as many beams, so not if the
+  /// search for k items needs more. Not among new items, to which no calibration was fitted.
   std::vector<double> probabilities = {};
   /// Whether the search ran to its end. If not, these are the best items so far: see recommender::recommend.
   bool complete = true;
@@ -120,11 +121,15 @@ using search_trace = std::vector<std::vector<std::vector<traced_beam>>>;
 struct request_watch {
   /// Whether request i is still to be searched. If not, it is answered with the best items so far.
   std::function<bool(std::size_t i)> wanted = {};
-  /// Receives the best items so far of request i, if it is set. Only in sessions with one thread.
+  /// Receives the best items so far of request i, if it is set. Only in sessions with one thread: a call in a session
+  /// with several throws error.
   std::function<void(std::size_t i, recommendation)> so_far = {};
   /// Receives the beams of request i in a modality after each step, if it is set. Called on the thread that searches
   /// the modality.
   std::function<void(std::size_t i, language::modality kind, std::vector<traced_beam>)> step = {};
+
+  /// Whether any of them is set.
+  [[nodiscard]] bool follows() const { return wanted || so_far || step; }
 };
 
 namespace recommender_detail {

@@ -92,8 +92,9 @@ class recommender_session {
   }
   /// Answers requests with `next` from now on. Keeps the backend if its options are the right ones.
   void serve(std::shared_ptr<state const> const& next);
-  /// The model's state. Throws error if the recommender has been destroyed.
-  std::shared_ptr<state const> lock() const;
+  /// The model's state, at the beginning of every call. Throws error if the recommender has been destroyed, and for a
+  /// `watch` that can't follow this session: its threads would ask each other for what they have found so far.
+  std::shared_ptr<state const> lock(request_watch const& watch) const;
   /// The options of a search for k items of a version. Throws error if k is out of range.
   static search::beam_options search_options(state const& from, search::catalog_version const& version, index_t k,
                                              score_kind scores = score_kind::raw);

@@ -47,7 +47,8 @@ void recommender_session<B, T>::serve(std::shared_ptr<state const> const& next) 
 }
 
 template <Backend B, Real T>
-auto recommender_session<B, T>::lock() const -> std::shared_ptr<state const> {
+auto recommender_session<B, T>::lock(request_watch const& watch) const -> std::shared_ptr<state const> {
+  expects(!watch.so_far || threads_ == 1, "recommend: so_far in a session with ", threads_, " threads, expected 1");
   auto from = state_.lock();
   expects(from != nullptr, "recommend: the recommender of this session has been destroyed");
   return from;
@@ -151,9 +152,6 @@ recommendation recommender_session<B, T>::ranked(state const& from, std::size_t 
     best.items.resize(to_size(pending_[r].k));
     best.scores.resize(to_size(pending_[r].k));
   }
-  if (auto const& calibration = from.options.calibration;
-      calibration && best.complete && pending_[r].scores == score_kind::raw)
-    for (auto const score : best.scores) best.probabilities.push_back(calibration->probability(score));
   best.times.rank += std::chrono::steady_clock::now() - started;
   return best;
 }
@@ -232,7 +230,7 @@ bool recommender_session<B, T>::end_unwanted(recommender_detail::modality_search
   bool any = false;
   for (std::size_t r = 0; r < pending_.size(); ++r) {
     if (each.ended_early(r)) continue;
-    if (!rules_[r].late && watch.wanted(pending_[r].number)) {
+    if (!rules_[r].late && (!watch.wanted || watch.wanted(pending_[r].number))) {
       any = true;
       continue;
     }
@@ -245,7 +243,7 @@ bool recommender_session<B, T>::end_unwanted(recommender_detail::modality_search
 template <Backend B, Real T>
 bool recommender_session<B, T>::begin_search(recommender_detail::modality_search<B, T>& each,
                                              request_watch const& watch) const {
-  if (!watch.wanted) return true;
+  if (!watch.follows()) return true;
   each.early.resize(pending_.size());
   return end_unwanted(each, watch, [](search::beams& out, index_t) { out.offsets.push_back(0); });
 }
@@ -254,7 +252,7 @@ template <Backend B, Real T>
 search::search_watch recommender_session<B, T>::between_steps(state const& from,
                                                               recommender_detail::modality_search<B, T>& each,
                                                               request_watch const& watch) const {
-  if (!watch.wanted) return {};
+  if (!watch.follows()) return {};
   return [this, &from, &each, &watch](search::search_progress const& at) {
     if (!end_unwanted(each, watch, [&](search::beams& out, index_t query) { at.append_to(out, query); })) return false;
     auto const count = pending_.size(), kinds = each.kinds.size();
@@ -303,6 +301,8 @@ void recommender_session<B, T>::answer_pending(state const& from, search::catalo
     for (std::size_t r = 0; r < pending_.size(); ++r) {
       auto best = ranked(from, r);
       if (!needs_more(r, best, version, options.beams)) {
+        if (auto const& fitted = from.options.calibration; fitted && best.complete && options == from.options.search)
+          for (auto const score : best.scores) best.probabilities.push_back(fitted->probability(score));
         answer(pending_[r].number) = std::move(best);
         continue;
       }
@@ -320,7 +320,7 @@ void recommender_session<B, T>::answer_pending(state const& from, search::catalo
 template <Backend B, Real T>
 recommendation recommender_session<B, T>::answer(recommender_detail::pending_request const& request,
                                                  request_watch const& watch) {
-  auto const from = lock();
+  auto const from = lock(watch);
   auto const version = reader_->read();
   auto const options = search_options(*from, *version, request.k, request.scores);
   pending_.assign(1, request);
@@ -351,8 +351,7 @@ std::vector<recommendation> recommender_session<B, T>::recommend_batch(std::span
 template <Backend B, Real T>
 std::vector<recommendation> recommender_session<B, T>::recommend_batch(std::span<recommend_request const> requests,
                                                                        request_watch const& watch) {
-  expects(!watch.so_far || threads_ == 1, "recommend_batch: so_far in a session with ", threads_, " threads");
-  auto const from = lock();
+  auto const from = lock(watch);
   auto const version = reader_->read();
   std::vector<search::beam_options> options;
   for (auto const& each : requests)
@@ -381,7 +380,7 @@ template <Backend B, Real T>
 recommendation recommender_session<B, T>::recommend_new(std::span<item_id const> history,
                                                         recommend_options const& options, request_watch const& watch) {
   expects(options.filter.allow.has_value(), "recommend_new: no list of allowed items, expected the new ones");
-  auto const from = lock();
+  auto const from = lock(watch);
   auto const version = reader_->read();
   auto const how = search_options(*from, *version, options.k, options.scores);
   pending_.assign(1, recommender_detail::pending_of(history, options));
@@ -395,7 +394,7 @@ recommendation recommender_session<B, T>::recommend_new(std::span<item_id const>
     each.search(how, between);  // among all items
     if (each.ended_early(0)) return;
     auto const first = each.status;
-    for (std::size_t m = 0; watch.wanted && m < each.kinds.size(); ++m)
+    for (std::size_t m = 0; watch.follows() && m < each.kinds.size(); ++m)
       each.before.push_back(each.ranking_of(0, m, *rules_[0].wanted));
     for (std::size_t m = 0; m < each.kinds.size(); ++m)
       each.roots[m] = search::add_draft(each.filtered, each.modality(m), new_items,
@@ -405,9 +404,7 @@ recommendation recommender_session<B, T>::recommend_new(std::span<item_id const>
     each.status.encode += first.encode;
     each.status.decode += first.decode;
   });
-  auto best = ranked(*from, 0);
-  best.probabilities.clear();
-  return best;
+  return ranked(*from, 0);
 }
 
 }  // namespace mql4grec
