@@ -16,8 +16,6 @@ struct matrix_group {
 
   /// The number of entries of each matrix.
   MQL4GREC_HD index_t size() const { return rows * columns; }
-  /// The place in the parameters of an entry of the matrices' stack.
-  MQL4GREC_HD index_t place(index_t matrix, index_t entry) const { return offsets[matrix] + entry; }
 };
 
 /// The constants of one update of matrices.

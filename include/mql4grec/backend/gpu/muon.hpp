@@ -9,76 +9,92 @@ namespace mql4grec::gpu {
 
 namespace detail {
 
-/// The arguments of a kernel of one update. Entry i of the stack of matrices is entry i % size of matrix i / size.
+/// Entries first … last − 1 of a row; or of a matrix, which is a row of the stack.
+struct row_part {
+  static constexpr index_t entries = 4096;
+  index_t row, first, last;
+
+  static MQL4GREC_HD index_t parts_of(index_t columns) { return (columns + entries - 1) / entries; }
+  MQL4GREC_HD row_part(index_t number, index_t columns)
+      : row(number / parts_of(columns)), first(number % parts_of(columns) * entries) {
+    last = first + entries < columns ? first + entries : columns;
+  }
+};
+
+/// The arrays of an update without their sizes.
 template <Real T>
-struct muon_arguments {
+struct muon_pointers {
+  T const* gradient;
+  T *parameters, *momentum, *direction;
+};
+
+/// Calls Entry for all entries of a group of matrices, with a thread group for each part of a matrix: each reads two
+/// entries of the table of matrices, which stays where the kernel's arguments are.
+template <Real T, class Entry>
+struct muon_parts {
+  static constexpr int threads = 256;
+  static constexpr std::size_t shared_bytes() { return 0; }
   muon_update how;
   matrix_group matrices;
   step_inputs const* inputs;
   step_report const* report;
-  T const* gradient;
-  T *parameters, *momentum, *direction;
+  muon_pointers<T> on;
 
-  MQL4GREC_HD muon_factors<T> factors(index_t matrix) const { return {how, matrices.rates[matrix], *inputs, *report}; }
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t number) const {
+    if (!report->finite()) return;
+    row_part const part(number, matrices.size());
+    muon_factors<T> const f(how, matrices.rates[part.row], *inputs, *report);
+    index_t const place = matrices.offsets[part.row], in_stack = part.row * matrices.size();
+    group.each([&](int t) {
+      for (index_t i = part.first + t; i < part.last; i += threads) Entry{}(on, f, place + i, in_stack + i);
+    });
+  }
 };
 
-template <class S, Real T>
-muon_arguments<T> arguments_of(muon_update const& how, step_values<S> const& step, matrix_group const& matrices,
-                               muon_tensors<S, T> const& on) {
-  return {how,
-          matrices,
-          step.inputs.data,
-          step.report.data,
-          on.gradient.data,
-          on.parameters.data,
-          on.momentum.data,
-          on.direction.data};
-}
-
-template <Real T>
+/// The visits of an entry: its place among the parameters, and in the stack.
 struct muon_direction_entry {
-  muon_arguments<T> on;
-
-  MQL4GREC_HD void operator()(index_t i) const {
-    if (!on.report->finite()) return;
-    index_t const matrix = i / on.matrices.size(), at = on.matrices.place(matrix, i % on.matrices.size());
-    auto const f = on.factors(matrix);
+  template <Real T>
+  MQL4GREC_HD void operator()(muon_pointers<T> const& on, muon_factors<T> const& f, index_t at, index_t i) const {
     T const g = on.gradient[at] * f.gradient, m = f.momentum * on.momentum[at] + g;
     on.momentum[at] = m;
     on.direction[i] = g + f.momentum * m;
   }
 };
-
-template <Real T>
 struct muon_step_entry {
-  muon_arguments<T> on;
-
-  MQL4GREC_HD void operator()(index_t i) const {
-    if (!on.report->finite()) return;
-    index_t const matrix = i / on.matrices.size(), at = on.matrices.place(matrix, i % on.matrices.size());
-    auto const f = on.factors(matrix);
+  template <Real T>
+  MQL4GREC_HD void operator()(muon_pointers<T> const& on, muon_factors<T> const& f, index_t at, index_t i) const {
     on.parameters[at] = f.keep * on.parameters[at] - f.rate * on.direction[i];
   }
 };
 
-/// squares[number] = Σ x² over a part of a row; each row has `parts`.
+template <class Entry, Real T, class System>
+void for_each_part(backend<System>& b, muon_update const& how, step_values<device_space<System>> const& step,
+                   matrix_group const& matrices, muon_tensors<device_space<System>, T> const& on) {
+  for_each_group(b, matrices.count * row_part::parts_of(matrices.size()),
+                 muon_parts<T, Entry>{how,
+                                      matrices,
+                                      step.inputs.data,
+                                      step.report.data,
+                                      {on.gradient.data, on.parameters.data, on.momentum.data, on.direction.data}});
+}
+
+/// squares[number] = Σ x² over a part of a row
 template <class M>
-struct row_part_squares {
+struct part_squares {
   static constexpr int threads = 256;
   static constexpr std::size_t shared_bytes() { return 0; }
   M x;
-  index_t parts;
   double* squares;
 
   template <class ThreadGroup>
   MQL4GREC_HD void operator()(ThreadGroup& group, index_t number) const {
-    index_t const row = number / parts, each = (x.columns() + parts - 1) / parts, first = number % parts * each;
-    index_t const last = first + each < x.columns() ? first + each : x.columns();
+    row_part const part(number, x.columns());
     typename ThreadGroup::template local<double> mine;
     group.each([&](int t) {
       double total = 0;
-      for (index_t i = first + t; i < last; i += threads) {
-        double const value = static_cast<double>(x(row, i));
+      for (index_t i = part.first + t; i < part.last; i += threads) {
+        double const value = static_cast<double>(x(part.row, i));
         total += value * value;
       }
       mine[t] = total;
@@ -90,25 +106,29 @@ struct row_part_squares {
   }
 };
 
-/// factors[row] = 1 / √Σ of the row's parts
-struct row_norm_entry {
-  double const* squares;
-  index_t parts;
-  double* factors;
-
-  MQL4GREC_HD void operator()(index_t row) const {
-    double total = 0;
-    for (index_t p = 0; p < parts; ++p) total += squares[row * parts + p];
-    factors[row] = inverse_norm(total);
-  }
-};
-
+/// Divides a part of a row by the norm that the squares of all its parts give.
 template <Real T, class M>
-struct scale_row_entry {
-  double const* factors;
+struct normalize_parts {
+  static constexpr int threads = 256;
+  static constexpr std::size_t shared_bytes() { return 0; }
   M x;
+  double const* squares;
 
-  MQL4GREC_HD void operator()(index_t row, index_t i) const { x(row, i) *= static_cast<T>(factors[row]); }
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t number) const {
+    row_part const part(number, x.columns());
+    index_t const parts = row_part::parts_of(x.columns());
+    typename ThreadGroup::template local<double> mine;
+    group.each([&](int t) {
+      double total = 0;
+      for (index_t p = t; p < parts; p += threads) total += squares[part.row * parts + p];
+      mine[t] = total;
+    });
+    T const factor = static_cast<T>(inverse_norm(group.sum(mine)));
+    group.each([&](int t) {
+      for (index_t i = part.first + t; i < part.last; i += threads) x(part.row, i) *= factor;
+    });
+  }
 };
 
 }  // namespace detail
@@ -118,20 +138,17 @@ struct scale_row_entry {
 template <Real T, class System>
 void muon_direction(backend<System>& b, muon_update const& how, step_values<device_space<System>> const& step,
                     matrix_group const& matrices, muon_tensors<device_space<System>, T> const& on) {
-  detail::for_each_index(b, matrices.count * matrices.size(),
-                         detail::muon_direction_entry<T>{detail::arguments_of(how, step, matrices, on)});
+  detail::for_each_part<detail::muon_direction_entry>(b, how, step, matrices, on);
 }
 
 /// Divides each row of x (rows,n) by its Euclidean norm; zeros stay zeros.
 template <Real T, class System>
 void normalize_rows(backend<System>& b, out_matrix<backend<System>, T> x) {
-  constexpr index_t part = 4096;
-  index_t const parts = std::max<index_t>(1, (x.columns() + part - 1) / part);
+  index_t const groups = x.rows() * detail::row_part::parts_of(x.columns());
   scratch_scope<backend<System>> const scope(b.scratch());
-  auto const squares = take<double>(b, x.rows() * parts), factors = take<double>(b, x.rows());
-  detail::for_each_group(b, x.rows() * parts, detail::row_part_squares<decltype(x)>{x, parts, squares.data});
-  detail::for_each_index(b, x.rows(), detail::row_norm_entry{squares.data, parts, factors.data});
-  detail::for_each_entry(b, x.rows(), x.columns(), detail::scale_row_entry<T, decltype(x)>{factors.data, x});
+  auto const squares = take<double>(b, groups);
+  detail::for_each_group(b, groups, detail::part_squares<decltype(x)>{x, squares.data});
+  detail::for_each_group(b, groups, detail::normalize_parts<T, decltype(x)>{x, squares.data});
 }
 
 /// For each matrix of the group: parameters = (1 − rate · decay) · parameters − rate · scale · direction. Changes
@@ -139,8 +156,7 @@ void normalize_rows(backend<System>& b, out_matrix<backend<System>, T> x) {
 template <Real T, class System>
 void muon_step(backend<System>& b, muon_update const& how, step_values<device_space<System>> const& step,
                matrix_group const& matrices, muon_tensors<device_space<System>, T> const& on) {
-  detail::for_each_index(b, matrices.count * matrices.size(),
-                         detail::muon_step_entry<T>{detail::arguments_of(how, step, matrices, on)});
+  detail::for_each_part<detail::muon_step_entry>(b, how, step, matrices, on);
 }
 
 }  // namespace mql4grec::gpu

@@ -17,7 +17,7 @@ void muon_direction(backend&, muon_update const& how, step_values<host_space> co
   for (index_t m = 0; m < matrices.count; ++m) {
     muon_factors<T> const f(how, matrices.rates[m], step.inputs(0), step.report(0));
     for (index_t i = 0; i < matrices.size(); ++i) {
-      index_t const at = matrices.place(m, i);
+      index_t const at = matrices.offsets[m] + i;
       T const g = on.gradient(at) * f.gradient;
       on.momentum(at) = f.momentum * on.momentum(at) + g;
       on.direction(m * matrices.size() + i) = g + f.momentum * on.momentum(at);
@@ -43,7 +43,7 @@ void muon_step(backend&, muon_update const& how, step_values<host_space> const& 
   for (index_t m = 0; m < matrices.count; ++m) {
     muon_factors<T> const f(how, matrices.rates[m], step.inputs(0), step.report(0));
     for (index_t i = 0; i < matrices.size(); ++i) {
-      T& parameter = on.parameters(matrices.place(m, i));
+      T& parameter = on.parameters(matrices.offsets[m] + i);
       parameter = f.keep * parameter - f.rate * on.direction(m * matrices.size() + i);
     }
   }
