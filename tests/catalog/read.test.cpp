@@ -158,7 +158,7 @@ TEST_CASE("read_interactions: the fast reader and the general parser read the sa
                            "{\"a\":[1],\"a\":[1]}", "{\"a\":[[1]]}", "{\"a\n\":[1]}", "{\"\xc3\":[1]}"})
     CHECK_THROWS_AS(read(here.file(text)), file_error);
   CHECK(read(here.file("\n{ \"a\" :\t[ 2147483646 ] \r} ")).items == std::vector{item_id{2147483646}});
-  CHECK(read(here.file("{\"\\u0061ä\":[1]}")).user_keys.front() == "aä");
+  CHECK(read(here.file("{\"\\u0061ä\":[1]}")).user_keys.at(0) == "aä");
 }
 
 TEST_CASE("published datasets: a round trip preserves everything") {

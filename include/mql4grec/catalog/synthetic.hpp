@@ -22,9 +22,8 @@ namespace mql4grec::catalog {
 
 /// The size and the difficulty of the built-in catalog.
 struct synthetic_options {
-  index_t datasets = 1;      ///< at most 25, because the kinds of all datasets share the 256 codes of one level
-  index_t items = 400;       ///< per dataset; 400 is every combination of factors, further items are series of these
-  index_t users = 1500;      ///< per dataset
+  index_t items = 400;       ///< 400 is every combination of factors, further items are series of these
+  index_t users = 1500;      ///< their number
   index_t min_length = 6;    ///< shortest history of a user, in items
   index_t max_length = 14;   ///< longest history of a user, in items; at most `items`
   index_t text_width = 48;   ///< columns of the text features
@@ -73,8 +72,9 @@ inline void remove_modalities(synthetic_options const& options, index_t dataset_
 
 }  // namespace detail
 
-/// Generates dataset number `dataset_number`, 0 … 24. Equal options give equal datasets. Throws error when that number,
-/// the number of items or the lengths of histories are out of range.
+/// Generates dataset number `dataset_number`, 0 … 24; there are no more, because the kinds of all datasets share the
+/// 256 codes of one level. Equal options give equal datasets. Throws error when that number, the number of items or the
+/// lengths of histories are out of range.
 [[nodiscard]] inline synthetic_dataset make_synthetic_dataset(synthetic_options const& options,
                                                               index_t dataset_number) {
   detail::check_synthetic(options, dataset_number);
@@ -100,13 +100,6 @@ inline void remove_modalities(synthetic_options const& options, index_t dataset_
   }
   out.interactions.item_count = options.items;  // the last items may have no interactions
   return out;
-}
-
-/// Generates datasets 0 … options.datasets − 1; see make_synthetic_dataset().
-inline std::vector<synthetic_dataset> make_synthetic_catalog(synthetic_options const& options = {}) {
-  std::vector<synthetic_dataset> datasets;
-  for (index_t d = 0; d < options.datasets; ++d) datasets.push_back(make_synthetic_dataset(options, d));
-  return datasets;
 }
 
 }  // namespace mql4grec::catalog

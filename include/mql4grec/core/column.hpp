@@ -85,8 +85,6 @@ class string_column {
 
   /// The number of strings.
   std::size_t size() const { return offsets_.size() - 1; }
-  /// Whether there are no strings.
-  bool empty() const { return size() == 0; }
   /// String i, which must exist. Valid until the column changes.
   std::string_view operator[](std::size_t i) const {
     return {bytes_.data() + offsets_[i], to_size(offsets_[i + 1] - offsets_[i])};
@@ -96,8 +94,6 @@ class string_column {
     expects(i < size(), "string ", i, " of ", size());
     return (*this)[i];
   }
-  /// The first string, which must exist.
-  std::string_view front() const { return (*this)[0]; }
 
   /// Appends a string.
   void push_back(std::string_view text) {

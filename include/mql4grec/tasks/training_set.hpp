@@ -108,8 +108,6 @@ class example_set {
   std::span<example_group const> groups() const { return groups_; }
   /// The datasets.
   std::vector<dataset> const& datasets() const { return datasets_; }
-  /// The vocabulary that the examples are written with.
-  language::vocabulary const& vocab() const { return vocab_; }
 
  protected:
   /// Finds the examples of the tasks. Throws error for a table that doesn't fit its dataset.
