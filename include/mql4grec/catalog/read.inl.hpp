@@ -100,6 +100,19 @@ MQL4GREC_DEFINITION interactions parse_interactions(std::string text, std::files
   return data;
 }
 
+/// Writes `{"user": [entry, …], …}`, one user per line; text_of(i) is the text of interaction i.
+template <class TextOf>
+void write_lists(std::filesystem::path const& path, interactions const& data, TextOf const& text_of) {
+  std::string text = "{";
+  for (std::size_t u = 0; u + 1 < data.offsets.size(); ++u) {
+    text += (u == 0 ? "\n" : ",\n") + json(data.user_keys.at(u)).dump() + ": [";
+    for (auto i = data.offsets[u]; i < data.offsets[u + 1]; ++i)
+      text += (i == data.offsets[u] ? "" : ", ") + text_of(to_size(i));
+    text += "]";
+  }
+  write_file(path, text + "\n}\n");
+}
+
 }  // namespace detail
 
 MQL4GREC_DEFINITION interactions read_interactions(std::filesystem::path const& path) {
@@ -112,18 +125,7 @@ MQL4GREC_DEFINITION interactions read_interactions(std::filesystem::path const& 
 }
 
 MQL4GREC_DEFINITION void write_interactions(std::filesystem::path const& path, interactions const& data) {
-  std::string text = "{";
-  for (index_t u = 0; u < data.users(); ++u) {
-    text += u == 0 ? "\n" : ",\n";
-    text += json(data.user_keys.at(static_cast<std::size_t>(u))).dump() + ": [";
-    char const* separator = "";
-    for (auto const item : data.of(user_id(u))) {
-      text += separator + std::to_string(index(item));
-      separator = ", ";
-    }
-    text += "]";
-  }
-  write_file(path, text + "\n}\n");
+  detail::write_lists(path, data, [&](std::size_t i) { return std::to_string(index(data.items[i])); });
 }
 
 MQL4GREC_DEFINITION std::vector<double> read_times(std::filesystem::path const& path, interactions const& data) {
@@ -169,19 +171,10 @@ MQL4GREC_DEFINITION void write_times(std::filesystem::path const& path, interact
                                      std::span<double const> times) {
   expects(times.size() == data.items.size(), "times of ", times.size(), " interactions, but there are ",
           data.items.size());
-  std::string text = "{";
-  for (index_t u = 0; u < data.users(); ++u) {
-    text += u == 0 ? "\n" : ",\n";
-    text += json(data.user_keys.at(to_size(u))).dump() + ": [";
-    char const* separator = "";
-    for (auto i = data.offsets[to_size(u)]; i < data.offsets[to_size(u) + 1]; ++i) {
-      expects(std::isfinite(times[to_size(i)]), "the time of interaction ", i, " isn't finite");
-      text += separator + time_text(times[to_size(i)]);
-      separator = ", ";
-    }
-    text += "]";
-  }
-  write_file(path, text + "\n}\n");
+  detail::write_lists(path, data, [&](std::size_t i) {
+    expects(std::isfinite(times[i]), "the time of interaction ", i, " isn't finite");
+    return time_text(times[i]);
+  });
 }
 
 MQL4GREC_DEFINITION item_descriptions read_items(std::filesystem::path const& path) {

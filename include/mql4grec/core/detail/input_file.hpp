@@ -1,5 +1,5 @@
 #pragma once
-// Files that are read at random positions. Not memory-mapped; see input_file.
+// Regular files that are read at random positions.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -38,7 +38,9 @@ class input_file {
   }
 
   std::filesystem::path const& path() const { return path_; }
-  index_t size() const { return size_; }
+  index_t size() const { return size_; }  ///< in bytes, when it was opened
+  /// For calls of the system; it stays open as long as this object.
+  int descriptor() const { return descriptor_; }
   void read(index_t begin, void* data, index_t bytes) const {
     auto* next = static_cast<char*>(data);
     while (bytes > 0) {
