@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <set>
 
 #include "catalog/scratch.hpp"
 #include "mql4grec/embed/encoder/any_text_encoder.hpp"
@@ -244,6 +245,14 @@ TEST_CASE("embed_texts: a run is resumed with the same inputs only") {
   CHECK(has(complaint_of(embed), "f.npy.rows: has 130 bytes, expected at least"));
   write_file(here / "f.npy.state.json", "{}");
   CHECK(has(complaint_of(embed), "f.npy.state.json: key 'rows' is missing"));
+}
+
+TEST_CASE("checksum_of: the same texts of other items, and texts that are divided otherwise, differ") {
+  std::vector<pipeline::item_texts> const all = {{{"ab"}, {}},   {{}, {"ab"}}, {{"a", "b"}, {}}, {{"a"}, {"b"}},
+                                                 {{"", ""}, {}}, {{""}, {""}}, {{}, {}, {}}};
+  std::set<std::uint64_t> sums;
+  for (auto const& texts : all) sums.insert(pipeline::detail::checksum_of(texts));
+  CHECK(sums.size() == all.size());
 }
 
 TEST_CASE("json_of: encoders of the same sizes and other arithmetic differ") {

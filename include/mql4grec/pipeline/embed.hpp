@@ -11,7 +11,6 @@
 // and features, the encoder, and a batch of activations per worker.
 #include <algorithm>
 #include <atomic>
-#include <bit>
 #include <chrono>
 #include <cstdint>
 #include <cstring>
@@ -125,32 +124,23 @@ struct embedding_result {
 
 namespace detail {
 
-/// FNV-1a over 32-bit words, to recognize inputs that have changed. Not for untrusted collisions.
-class content_hash {
- public:
-  void add(std::uint32_t word) { state_ = (state_ ^ word) * 0x100000001b3; }
-  void add(std::string_view text) {
-    for (char const c : text) add(static_cast<unsigned char>(c));
-    add(static_cast<std::uint32_t>(text.size()));
-  }
-  [[nodiscard]] std::string text() const;
-
- private:
-  std::uint64_t state_ = 0xcbf29ce484222325;
-};
-
-/// A hash of an encoder's parameters.
+/// A checksum of an encoder's parameters.
 template <Backend B, class Encoder>
-std::string hash_of_parameters(B& backend, Encoder const& encoder) {
+std::uint64_t checksum_of_parameters(B& backend, Encoder const& encoder) {
   auto const all = encoder.parameters();
-  content_hash hash;
+  std::uint64_t sum = 0;
   constexpr index_t most = index_t{1} << 22;
   for (index_t first = 0; first < all.size(); first += most) {
     host_copy<float, typename B::memory_space> const part(backend, all.part(first, std::min(most, all.size() - first)));
-    for (index_t i = 0; i < part.view_all().size(); ++i) hash.add(std::bit_cast<std::uint32_t>(part.view_all()(i)));
+    sum = checksum(std::as_bytes(as_span(part.view_all())), sum);
   }
-  return hash.text();
+  return sum;
 }
+
+/// A checksum of the texts of all items, and of how many each has.
+std::uint64_t checksum_of(item_texts const& texts);
+/// A checksum of the names and the sizes of images.
+std::uint64_t checksum_of(std::vector<std::filesystem::path> const& images);
 
 /// The threads of the host that prepare inputs: as many as a host's backend has workers; all of them for a device.
 template <Backend B>
@@ -291,7 +281,7 @@ json configuration_of(Encoder const& encoder) {
 template <Backend B, class Encoder>
 json inputs_of(B& backend, Encoder const& encoder, embedding_run const& run) {
   json inputs = train::settings_of(backend);
-  inputs["encoder"] = hash_of_parameters(backend, encoder);
+  inputs["encoder"] = checksum_of_parameters(backend, encoder);
   inputs["configuration"] = configuration_of(encoder);
   inputs["section"] = run.section;
   return inputs;
@@ -320,13 +310,8 @@ template <Backend B, class Encoder, embed::Tokenizer Tokenizer>
     index_t const max_tokens = std::min(options.max_tokens, encoder.positions()), width = encoder.features();
     expects(options.max_tokens >= 1 && options.batch_tokens >= 1, "embedding: texts of ", options.max_tokens,
             " tokens in batches of ", options.batch_tokens, ", expected at least 1");
-    detail::content_hash content;
-    for (auto const& item : texts) {
-      for (auto const& text : item) content.add(text);
-      content.add(0xffffffff);
-    }
     json inputs = detail::inputs_of(backend, encoder, run);
-    inputs["texts"] = content.text();
+    inputs["texts"] = detail::checksum_of(texts);
     inputs["tokenizer"] = detail::checksum_of(tokenizer, texts);
     inputs["max_tokens"] = max_tokens;
     inputs["batch_tokens"] = options.batch_tokens;
@@ -391,14 +376,8 @@ template <Backend B, class Encoder>
                image_embedding_options const& options, embedding_run const& run) {
     index_t const width = encoder.features(), values = options.reading.preprocessing.values();
     expects(options.batch >= 1, "embedding: batches of ", options.batch, " images, expected at least 1");
-    detail::content_hash content;
-    for (auto const& path : images) {
-      content.add(path.filename().string());
-      std::error_code ignored;
-      if (!path.empty()) content.add(std::to_string(std::filesystem::file_size(path, ignored)));
-    }
     json inputs = detail::inputs_of(backend, encoder, run);
-    inputs["images"] = content.text();
+    inputs["images"] = detail::checksum_of(images);
     inputs["preprocessing"] = detail::json_of(options.reading.preprocessing);
     inputs["batch"] = options.batch;
     detail::embedding_loop loop(run, {std::ssize(images), width}, inputs, options.reading.strict ? 1 : 0);

@@ -1,7 +1,5 @@
 #pragma once
 // The definitions of pipeline/embed.hpp that are not templates.
-#include <array>
-#include <charconv>
 #include <utility>
 
 #include "mql4grec/catalog/interaction_files.hpp"
@@ -57,10 +55,25 @@ MQL4GREC_DEFINITION item_content read_item_content(std::filesystem::path const& 
 
 namespace detail {
 
-MQL4GREC_DEFINITION std::string content_hash::text() const {
-  std::array<char, 17> digits{};
-  auto const end = std::to_chars(digits.data(), digits.data() + digits.size(), state_, 16).ptr;
-  return {digits.data(), end};
+MQL4GREC_DEFINITION std::uint64_t checksum_of(item_texts const& texts) {
+  std::uint64_t sum = 0;
+  for (auto const& item : texts) {
+    auto const count = item.size();
+    sum = checksum(std::as_bytes(std::span(&count, 1)), sum);
+    for (auto const& text : item) sum = checksum(std::as_bytes(std::span(text)), sum);
+  }
+  return sum;
+}
+
+MQL4GREC_DEFINITION std::uint64_t checksum_of(std::vector<std::filesystem::path> const& images) {
+  std::uint64_t sum = 0;
+  for (auto const& path : images) {
+    auto const name = path.filename().string();
+    std::error_code ignored;
+    auto const bytes = path.empty() ? 0 : std::filesystem::file_size(path, ignored);
+    sum = checksum(std::as_bytes(std::span(name)), checksum(std::as_bytes(std::span(&bytes, 1)), sum));
+  }
+  return sum;
 }
 
 MQL4GREC_DEFINITION json json_of(embed::bert_config const& c) {
