@@ -50,10 +50,11 @@ TEST_CASE("read_interactions: an error message contains the file, the user, the 
   CHECK(has(error_message("5"), "expected an object"));
   CHECK(has(error_message(R"({"7": [1, 2)"), "not valid JSON, or truncated"));
   CHECK(has(error_message(R"({"7": 3})"), "user '7': expected a list of items, found a number"));
+  CHECK(has(error_message(R"({"7\n8": 3})"), "user '7?8': expected a list of items, found a number"));
   CHECK(has(error_message(R"({"7": {"1": [2]}})"), "user '7': expected a list of items, found a object"));
   CHECK(has(error_message(R"({"7": [1, "2"]})"), "user '7', place 1: expected an item number from 0"));
   CHECK(has(error_message(R"({"7": [1, [2]]})"), "place 1: expected an item number from 0"));
-  CHECK(has(error_message(R"({"7": [1, [2]]})"), "found an array"));
+  CHECK(has(error_message(R"({"7": [1, [2]]})"), "found a list"));
   CHECK(has(error_message(R"({"7": )" + std::string(200'000, '[') + std::string(200'000, ']') + "}"),
             "nested more than 100 deep"));
   CHECK(has(error_message(R"({"7": [1.5]})"), "found 1.5"));

@@ -36,6 +36,8 @@ TEST_CASE("index_shape: an error message contains the file, the item and what wa
   CHECK(has(error_message("[]"), "found a array"));
   CHECK(has(error_message("{"), "not valid JSON"));
   CHECK(has(error_message(R"({"1": "<a_1>"})"), "item 1: expected a list of tokens, found a string"));
+  CHECK(has(error_message(R"({"1\n2": "<a_1>"})"), "item 1?2: expected a list"));
+  CHECK(has(error_message(R"({"1": ["<a\n_1>"]})"), "'<a?_1>' does not belong there"));
   CHECK(has(error_message(R"({"1": []})"), "item 1 has 0 tokens, expected 1 to 27"));
   CHECK(has(error_message(R"({"1": [)" + std::string(27 * 3, ' ') + R"("<a_0>")" +
                           [] {

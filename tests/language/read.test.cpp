@@ -54,6 +54,7 @@ TEST_CASE("read_token_table: an error message contains the file, the item and th
   CHECK(has(error_message(R"({"1": ["<a_1>", 5, "<c_1>", "<d_1>"]})"), "item 1, place 1: expected a token"));
   CHECK(has(error_message(R"({"1": ["<a_1>", "<b_256>", "<c_1>", "<d_1>"]})"),
             "place 1: '<b_256>' is not in the vocabulary, expected <b_0> to <b_255>"));
+  CHECK(has(error_message(R"({"1": ["<a_1>", "<b\n_1>", "<c_1>", "<d_1>"]})"), "place 1: '<b?_1>' is not in"));
   CHECK(has(error_message(R"({"1": ["<a_1>", "<c_1>", "<b_1>", "<d_1>"]})"), "place 1: '<c_1>' does not belong there"));
   CHECK(has(error_message(R"({"1": ["<A_1>", "<B_1>", "<C_1>", "<D_1>"]})"),
             "place 0: '<A_1>' does not belong there, expected <a_0> to <a_255>"));

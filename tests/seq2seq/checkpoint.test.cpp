@@ -176,7 +176,7 @@ TEST_CASE("config.json: unsupported options and invalid values are refused by na
       {"d_model", "6.5", "found 6.5, expected an integer"},
       {"d_model", "\"6\"", "found \"6\", expected an integer"},
       {"d_model", "true", "found true, expected an integer"},
-      {"d_model", "[6]", "found an array, expected an integer"},
+      {"d_model", "[6]", "found a list, expected an integer"},
       {"d_model", "18446744073709551615", "found 18446744073709551615, expected an integer"},
       {"pad_token_id", "4294967296", "found 4294967296, expected a token"},
       {"tie_word_embeddings", "1", "found 1, expected true or false"},

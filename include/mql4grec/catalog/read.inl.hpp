@@ -91,7 +91,9 @@ MQL4GREC_DEFINITION interactions parse_interactions(std::string text, std::files
   interactions data;
   std::vector<item_id> items;
   auto const add = [&](std::string const& user, json const& value) {
-    expects_file(value.is_array(), path, "user '", user, "': expected a list of items, found a ", value.type_name());
+    if (!value.is_array())
+      raise<file_error>(path.string(), ": user '", core::detail::printable(user),
+                        "': expected a list of items, found a ", value.type_name());
     items.clear();
     for (auto const& item : value) items.push_back(item_of(item, path, user, items.size()));
     data.add_user(user, items);
@@ -148,8 +150,9 @@ MQL4GREC_DEFINITION std::vector<double> read_times(std::filesystem::path const& 
       if (!std::isfinite(*at))
         raise<file_error>(path.string(), ": user '", core::detail::printable(user), "', place ", i,
                           ": expected a time, found ", core::detail::shown(value[i]));
-      expects_file(i == 0 || at[-1] <= *at, path, "user '", user, "', place ", i, ": ", *at,
-                   " is less than the time of the item before it");
+      if (i > 0 && at[-1] > *at)
+        raise<file_error>(path.string(), ": user '", core::detail::printable(user), "', place ", i, ": ", *at,
+                          " is less than the time of the item before it");
     }
     seen[to_size(found->second)] = true;
   };

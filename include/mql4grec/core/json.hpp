@@ -26,7 +26,7 @@ json parse_expected(std::string text, std::filesystem::path const& path, std::st
 void for_each_member(std::string text, std::filesystem::path const& path, std::string const& expected,
                      std::function<void(std::string const& key, json const& value)> const& visit);
 
-/// A value as errors show it: "an array", "an object", or the text of another value, shortened like printable().
+/// A value as errors show it: "a list", "an object", or the text of another value, shortened like printable().
 std::string shown(json const& value);
 
 /// What write_json writes.

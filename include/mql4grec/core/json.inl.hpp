@@ -34,7 +34,7 @@ MQL4GREC_DEFINITION void for_each_member(std::string text, std::filesystem::path
 }
 
 MQL4GREC_DEFINITION std::string shown(json const& value) {
-  if (value.is_structured()) return std::string("an ") + value.type_name();
+  if (value.is_structured()) return value.is_array() ? "a list" : "an object";
   return printable(value.dump(-1, ' ', false, json::error_handler_t::replace));
 }
 

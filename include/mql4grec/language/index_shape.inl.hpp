@@ -2,6 +2,7 @@
 // The definitions of language/index_shape.hpp.
 #include <algorithm>
 
+#include "mql4grec/core/detail/words.hpp"
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json.hpp"
@@ -22,10 +23,12 @@ MQL4GREC_DEFINITION index_t code_of(index_entry const& entry, index_t level, mod
                family.prefix_of(level), "_12>\", found a ", token.type_name());
   auto const& text = token.get_ref<std::string const&>();
   auto const word = split_word(text);
-  expects_file(word && word->prefix == family.prefix_of(level), path, "item ", item, ", place ", level, ": '", text,
-               "' does not belong there, expected one like <", family.prefix_of(level), "_0>");
-  expects_file(word->number < most, path, "item ", item, ", place ", level, ": '", text,
-               "', expected a code less than ", most);
+  auto const refuse = [&](auto const&... what) {
+    raise<file_error>(path.string(), ": item ", item, ", place ", level, ": '", core::detail::printable(text), what...);
+  };
+  if (!word || word->prefix != family.prefix_of(level))
+    refuse("' does not belong there, expected one like <", family.prefix_of(level), "_0>");
+  if (word->number >= most) refuse("', expected a code less than ", most);
   return word->number;
 }
 
@@ -49,7 +52,7 @@ MQL4GREC_DEFINITION void widen(index_shape& shape, index_entry const& entry, mod
 MQL4GREC_DEFINITION index_shape read_index_shape(std::filesystem::path const& path, modality_tokens const& family) {
   auto const content = detail::parse_object(read_file(path), path, "an object {\"item\": [token, …], …}");
   index_shape shape;
-  for (auto const& [item, list] : content) detail::widen(shape, {path, item, list}, family);
+  for (auto const& [item, list] : content) detail::widen(shape, {path, core::detail::printable(item), list}, family);
   return shape;
 }
 

@@ -43,7 +43,7 @@ MQL4GREC_DEFINITION void read_sequence(index_entry const& from, vocabulary const
     auto const token = vocab.find(text);
     auto const place = token ? vocab.place(*token) : std::nullopt;
     if (!place || place->kind != kind || place->level != level)
-      raise<file_error>(path.string(), ": item ", item, ", place ", level, ": '", text, "' ",
+      raise<file_error>(path.string(), ": item ", item, ", place ", level, ": '", core::detail::printable(text), "' ",
                         token ? "does not belong there" : "is not in the vocabulary", ", expected ",
                         words_of_level(vocab, kind, level));
     sequence.push_back(*token);
