@@ -2,7 +2,6 @@
 // The definitions of catalog/item_images.hpp.
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <compare>
 #include <limits>
 #include <optional>
@@ -11,6 +10,7 @@
 #include <unordered_map>
 
 #include "mql4grec/catalog/item_images.hpp"
+#include "mql4grec/core/detail/whole_number.hpp"
 #include "mql4grec/core/error.hpp"
 
 namespace mql4grec::catalog {
@@ -48,10 +48,9 @@ MQL4GREC_DEFINITION image_files match_images(std::filesystem::path const& direct
   for (std::size_t i = 0; i < raw_ids.size(); ++i) number_of.emplace(raw_ids[i], i);
   auto const item_of = [&](std::string const& stem) -> std::optional<std::size_t> {
     if (auto const found = number_of.find(stem); found != number_of.end()) return found->second;
-    std::size_t number = 0;
-    auto const [end, failure] = std::from_chars(stem.data(), stem.data() + stem.size(), number);
-    bool const whole = failure == std::errc{} && end == stem.data() + stem.size() && std::to_string(number) == stem;
-    return whole && number < items ? std::optional(number) : std::nullopt;
+    auto const number = core::detail::whole_number(stem, names.items);
+    bool const plain = number && std::to_string(*number) == stem;  // without zeros before it
+    return plain ? std::optional(to_size(*number)) : std::nullopt;
   };
   image_files images{.of_item = std::vector<std::filesystem::path>(items)};
   struct choice {
