@@ -24,7 +24,8 @@ MQL4GREC_DEFINITION index_t code_of(index_entry const& entry, index_t level, mod
   auto const& text = token.get_ref<std::string const&>();
   auto const word = split_word(text);
   auto const refuse = [&](auto const&... what) {
-    raise<file_error>(path.string(), ": item ", item, ", place ", level, ": '", core::detail::printable(text), what...);
+    raise<file_error>(entry.path.string(), ": item ", entry.item, ", place ", level, ": '",
+                      core::detail::printable(text), what...);
   };
   if (!word || word->prefix != family.prefix_of(level))
     refuse("' does not belong there, expected one like <", family.prefix_of(level), "_0>");
