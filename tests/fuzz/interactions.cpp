@@ -7,22 +7,23 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <string_view>
 
+#include "check.hpp"
 #include "mql4grec/catalog/interaction_files.hpp"
 
 namespace {
 
 using namespace mql4grec;
+using namespace mql4grec::test;
 
 /// A file in memory with this content.
 class memory_file {
  public:
   explicit memory_file(std::string_view content) : descriptor_(::memfd_create("fuzz", 0)) {
-    if (descriptor_ < 0 || ::write(descriptor_, content.data(), content.size()) != std::ssize(content)) std::abort();
+    require(descriptor_ >= 0 && ::write(descriptor_, content.data(), content.size()) == std::ssize(content));
   }
   memory_file(memory_file const&) = delete;
   memory_file& operator=(memory_file const&) = delete;
@@ -33,27 +34,16 @@ class memory_file {
   int descriptor_;
 };
 
-/// Runs `read`; an error must be one line.
-template <class Read>
-void expect_one_line(Read&& read) {
-  try {
-    read();
-  } catch (file_error const& e) {
-    if (std::string_view(e.what()).find('\n') != std::string_view::npos) std::abort();
-  }
-}
-
 void read_packed(std::string_view content) {
   memory_file const file(content);
-  expect_one_line([&] {
+  expect_one_line<file_error>([&] {
     auto const read = catalog::read_packed_interactions(file.path());
     std::size_t sum = 0;
     for (index_t u = 0; u < read.data.users(); ++u) {
       sum += read.data.user_keys[to_size(u)].size();
-      for (auto const item : read.data.of(user_id(u)))
-        if (index(item) < 0 || index(item) >= read.data.item_count) std::abort();
+      for (auto const item : read.data.of(user_id(u))) require(index(item) >= 0 && index(item) < read.data.item_count);
     }
-    if (sum > content.size()) std::abort();
+    require(sum <= content.size());
   });
 }
 
@@ -82,14 +72,13 @@ std::string with_right_sums(std::string content) {
 
 void read_lines(std::string_view content) {
   memory_file const file(content);
-  expect_one_line([&] {
+  expect_one_line<file_error>([&] {
     catalog::detail::line_users users({file.path()});
     catalog::detail::each_user(users, file.path(), [](catalog::detail::user_record const& user) {
-      for (auto const item : user.items)
-        if (index(item) < 0) std::abort();
+      for (auto const item : user.items) require(index(item) >= 0);
     });
   });
-  expect_one_line([&] {
+  expect_one_line<file_error>([&] {
     catalog::detail::object_users users(file.path(), std::nullopt);
     catalog::detail::each_user(users, file.path(), [](auto const&) {});
   });

@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 
+#include "check.hpp"
 #include "mql4grec/catalog/raw/clean_text.hpp"
 #include "mql4grec/catalog/raw/python_literal.hpp"
 #include "mql4grec/catalog/raw/raw_items.hpp"
@@ -22,10 +23,7 @@
 namespace {
 
 using namespace mql4grec;
-
-void require(bool holds) {
-  if (!holds) std::abort();
-}
+using namespace mql4grec::test;
 
 /// A file with this content, in memory where the system has /dev/shm.
 std::filesystem::path file_of(std::string_view content) {
@@ -83,10 +81,7 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
   if (size == 0) return 0;
   std::string_view const text(reinterpret_cast<char const*>(data) + 1, size - 1);
   constexpr void (*readers[])(std::string_view) = {read_ratings, read_items, read_literal, clean, read_gzip};
-  try {
-    readers[(only != nullptr ? std::strtoul(only, nullptr, 10) : data[0]) % std::size(readers)](text);
-  } catch (error const& e) {
-    require(std::string_view(e.what()).find('\n') == std::string_view::npos);
-  }
+  expect_one_line<error>(
+      [&] { readers[(only != nullptr ? std::strtoul(only, nullptr, 10) : data[0]) % std::size(readers)](text); });
   return 0;
 }

@@ -7,14 +7,13 @@
 
 #include <chrono>
 #include <cmath>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "check.hpp"
 #include "serve/http_server.hpp"
 #include "serve/request_json.hpp"
 
@@ -22,6 +21,7 @@ namespace {
 
 using namespace mql4grec;
 using namespace mql4grec::program;
+using namespace mql4grec::test;
 using namespace std::chrono_literals;
 
 /// Ten items of two modalities with four words each, with titles, raw ids and sets.
@@ -51,29 +51,14 @@ served_catalog ten_items() {
   return out;
 }
 
-/// Runs `read`; an error must be one line.
-template <class Read>
-void expect_one_line(Read const& read) {
-  try {
-    read();
-  } catch (bad_request const& e) {
-    if (std::string_view(e.what()).find_first_of("\n\r") != std::string_view::npos) std::abort();
-    static_cast<void>(json(e.what()).dump(-1, ' ', false, json::error_handler_t::replace));
-  }
-}
-
-void expect(bool holds) {
-  if (!holds) std::abort();
-}
-
 void check_recommend(std::string const& text, served_catalog const& catalog) {
   program::request_limits const limits;
   auto const [request, lists, calibrated] = read_recommend(text, catalog, limits);
   auto const& options = request.options;
-  expect(options.k >= 1 && options.k <= limits.k && request.history.size() <= limits.history);
-  expect(options.quotas.size() <= limits.quotas && options.deadline.value_or(0ns) <= 600s);
+  require(options.k >= 1 && options.k <= limits.k && request.history.size() <= limits.history);
+  require(options.quotas.size() <= limits.quotas && options.deadline.value_or(0ns) <= 600s);
   auto const known = [&](std::vector<item_id> const& items) {
-    for (auto const item : items) expect(index(item) >= 0 && index(item) < catalog.items());
+    for (auto const item : items) require(index(item) >= 0 && index(item) < catalog.items());
   };
   known(request.history);
   known(options.filter.deny);
@@ -84,10 +69,10 @@ void check_item(std::string const& text, served_catalog const& catalog,
                 std::vector<pipeline::item_placer> const& translators) {
   auto const item = read_item(text, catalog, translators);
   for (std::size_t m = 0; m < item.sequences.size(); ++m)
-    expect(item.sequences[m].empty() || std::ssize(item.sequences[m]) == 4);
+    require(item.sequences[m].empty() || std::ssize(item.sequences[m]) == 4);
   for (auto const& features : item.features) {
-    expect(features.empty() || features.size() == 3);
-    for (auto const x : features) expect(std::isfinite(x));
+    require(features.empty() || features.size() == 3);
+    for (auto const x : features) require(std::isfinite(x));
   }
 }
 
@@ -100,12 +85,13 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
       {.kind = language::modality::text, .width = 3, .place = {}},
       {.kind = language::modality::image, .width = 3, .place = {}}};
   std::string const text(reinterpret_cast<char const*>(data), size);
-  expect_one_line([&] { check_recommend(text, catalog); });
-  expect_one_line([&] { check_item(text, catalog, translators); });
-  expect_one_line([&] { static_cast<void>(read_reload(text, {.model = "model", .catalog = {.dataset = "Shop"}})); });
-  expect_one_line([&] { static_cast<void>(decoded_percent(text)); });
-  expect_one_line([&] { static_cast<void>(query_parameter(text, "query")); });
-  expect_one_line([&] { static_cast<void>(catalog.item_of_path(text)); });
-  expect_one_line([&] { static_cast<void>(catalog.search(text, 10)); });
+  expect_one_line<bad_request>([&] { check_recommend(text, catalog); });
+  expect_one_line<bad_request>([&] { check_item(text, catalog, translators); });
+  expect_one_line<bad_request>(
+      [&] { static_cast<void>(read_reload(text, {.model = "model", .catalog = {.dataset = "Shop"}})); });
+  expect_one_line<bad_request>([&] { static_cast<void>(decoded_percent(text)); });
+  expect_one_line<bad_request>([&] { static_cast<void>(query_parameter(text, "query")); });
+  expect_one_line<bad_request>([&] { static_cast<void>(catalog.item_of_path(text)); });
+  expect_one_line<bad_request>([&] { static_cast<void>(catalog.search(text, 10)); });
   return 0;
 }

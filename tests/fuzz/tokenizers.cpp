@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "check.hpp"
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/embed/tokenizer/detail/unicode.hpp"
 #include "mql4grec/embed/tokenizer/gguf_tokenizer.hpp"
@@ -21,12 +22,9 @@
 #include "mql4grec/embed/tokenizer/tokenizer_json.hpp"
 
 using namespace mql4grec;
+using namespace mql4grec::test;
 
 namespace {
-
-void require(bool holds) {
-  if (!holds) std::abort();
-}
 
 /// Texts go to all golden tokenizers.
 std::vector<embed::any_tokenizer> const& tokenizers() {
@@ -118,10 +116,6 @@ input_kind const& chosen() {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
-  try {
-    chosen().run({reinterpret_cast<char const*>(data), size});
-  } catch (error const& e) {
-    require(std::string_view(e.what()).find('\n') == std::string_view::npos);
-  }
+  expect_one_line<error>([&] { chosen().run({reinterpret_cast<char const*>(data), size}); });
   return 0;
 }
