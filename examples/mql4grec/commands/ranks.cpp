@@ -14,6 +14,7 @@
 
 #include "mql4grec/backend/cpu/cpu.hpp"
 #include "mql4grec/core/checksum.hpp"
+#include "mql4grec/core/detail/whole_number.hpp"
 #include "mql4grec/core/files.hpp"
 #include "report/text.hpp"
 #include "signals.hpp"
@@ -30,11 +31,7 @@ struct interruption {};
 /// A number in the environment; no value if there is none.
 std::optional<index_t> number_in(char const* variable) {
   char const* const text = std::getenv(variable);
-  if (text == nullptr) return std::nullopt;
-  char* end = nullptr;
-  long const number = std::strtol(text, &end, 10);
-  if (end == text || *end != 0 || number < 0) return std::nullopt;
-  return number;
+  return text == nullptr ? std::nullopt : core::detail::whole_number(text);
 }
 
 #if MQL4GREC_HAS_MPI

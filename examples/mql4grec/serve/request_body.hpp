@@ -1,6 +1,5 @@
 #pragma once
 // Reads the JSON of a request's body. What a client sends is hostile until it has passed here.
-#include <algorithm>
 #include <limits>
 #include <set>
 #include <span>
@@ -17,8 +16,6 @@ class request_body {
  public:
   /// Throws bad_request if the text isn't one JSON object.
   explicit request_body(std::string const& text) {
-    // Values are copied and destroyed by recursive functions of the JSON library.
-    if (nesting_of(text) > most_nested) raise<bad_request>("body: nested more than ", most_nested, " levels deep");
     try {
       value_ = parse_json(text, "body");
     } catch (error const& fault) {
@@ -45,7 +42,8 @@ class request_body {
                       (!value.is_number_unsigned() ||
                        value.get<std::uint64_t>() <= std::uint64_t{std::numeric_limits<std::int64_t>::max()});
     if (!fits || value.get<std::int64_t>() < least || value.get<std::int64_t>() > most)
-      raise<bad_request>("'", name, "': found ", shown(value), ", expected a whole number from ", least, " to ", most);
+      raise<bad_request>("'", name, "': found ", core::detail::shown(value), ", expected a whole number from ", least,
+                         " to ", most);
     return value.get<std::int64_t>();
   }
   /// A number in a range; `otherwise` if it is missing.
@@ -53,68 +51,39 @@ class request_body {
     auto const& value = find(name);
     if (value.is_null()) return otherwise;
     if (!value.is_number() || !(value.get<double>() >= least && value.get<double>() <= most))
-      raise<bad_request>("'", name, "': found ", shown(value), ", expected a number from ", least, " to ", most);
+      raise<bad_request>("'", name, "': found ", core::detail::shown(value), ", expected a number from ", least, " to ",
+                         most);
     return value.get<double>();
   }
   bool boolean(std::string const& name, bool otherwise) {
     auto const& value = find(name);
     if (value.is_null()) return otherwise;
-    if (!value.is_boolean()) raise<bad_request>("'", name, "': found ", shown(value), ", expected true or false");
+    if (!value.is_boolean())
+      raise<bad_request>("'", name, "': found ", core::detail::shown(value), ", expected true or false");
     return value.get<bool>();
   }
   /// A text; empty if it is missing.
   std::string text(std::string const& name) {
     auto const& value = find(name);
     if (value.is_null()) return {};
-    if (!value.is_string()) raise<bad_request>("'", name, "': found ", shown(value), ", expected a text");
+    if (!value.is_string()) raise<bad_request>("'", name, "': found ", core::detail::shown(value), ", expected a text");
     return value.get<std::string>();
   }
   /// The entries of a list; none if it is missing. Throws for more than `most`.
   std::span<json const> list(std::string const& name, std::size_t most) {
     auto const& value = find(name);
     if (value.is_null()) return {};
-    if (!value.is_array()) raise<bad_request>("'", name, "': found ", shown(value), ", expected a list");
+    if (!value.is_array()) raise<bad_request>("'", name, "': found ", core::detail::shown(value), ", expected a list");
     if (value.size() > most) raise<bad_request>("'", name, "': ", value.size(), " entries, expected at most ", most);
     return value.get_ref<json::array_t const&>();
   }
   /// Throws bad_request for a member that nothing has asked for, such as a misspelt one.
   void check_all_known() const {
     for (auto const& [name, value] : value_.items())
-      if (!known_.contains(name)) raise<bad_request>("body: there is no member ", shown(name));
-  }
-
-  /// A value as errors show it.
-  static std::string shown(json const& value) {
-    return value.is_structured() ? std::string(value.is_array() ? "a list" : "an object")
-                                 : shortened(value.dump(-1, ' ', false, json::error_handler_t::replace));
+      if (!known_.contains(name)) raise<bad_request>("body: there is no member ", core::detail::shown(name));
   }
 
  private:
-  static constexpr int most_nested = 16;
-
-  /// How deep lists and objects are nested in a text that may be JSON.
-  static int nesting_of(std::string const& text) {
-    int depth = 0, deepest = 0;
-    bool in_string = false;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-      char const c = text[i];
-      if (in_string && c == '\\') ++i;
-      if (c == '"') in_string = !in_string;
-      if (in_string) continue;
-      if (c == '[' || c == '{') deepest = std::max(deepest, ++depth);
-      if (c == ']' || c == '}') --depth;
-    }
-    return deepest;
-  }
-
-  static std::string shortened(std::string text) {
-    constexpr std::size_t most = 60;
-    if (text.size() <= most) return text;
-    std::size_t end = most;
-    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;  // not within a character
-    return text.substr(0, end) + "…";
-  }
-
   json value_;
   std::set<std::string> known_;
 };

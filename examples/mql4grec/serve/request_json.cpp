@@ -28,7 +28,7 @@ std::vector<std::string> names_of(request_body& body, char const* name, std::siz
     bool const fits = value.is_string() && !value.get_ref<std::string const&>().empty() &&
                       std::ssize(value.get_ref<std::string const&>()) <= search::max_set_name_bytes;
     if (!fits)
-      raise<bad_request>("'", name, "'[", names.size(), "]: found ", request_body::shown(value),
+      raise<bad_request>("'", name, "'[", names.size(), "]: found ", core::detail::shown(value),
                          ", expected the name of a set, of 1 to ", search::max_set_name_bytes, " bytes");
     names.push_back(value.get<std::string>());
   }
@@ -37,7 +37,7 @@ std::vector<std::string> names_of(request_body& body, char const* name, std::siz
 
 void check_set(std::string const& set, char const* member, served_catalog const& catalog) {
   if (!catalog.live().version().set(set))
-    raise<bad_request>("'", member, "': there is no set ", request_body::shown(set));
+    raise<bad_request>("'", member, "': there is no set ", core::detail::shown(set));
 }
 
 /// The sets of a filter.
@@ -55,14 +55,14 @@ std::vector<search::item_quota> quotas_of(request_body& body, served_catalog con
   auto const& quotas = body.find("quotas");
   if (quotas.is_null()) return out;
   if (!quotas.is_object())
-    raise<bad_request>("'quotas': found ", request_body::shown(quotas), ", expected an object of numbers by set");
+    raise<bad_request>("'quotas': found ", core::detail::shown(quotas), ", expected an object of numbers by set");
   if (quotas.size() > limits.quotas)
     raise<bad_request>("'quotas': ", quotas.size(), " sets, expected at most ", limits.quotas);
   for (auto const& [set, most] : quotas.items()) {
     check_set(set, "quotas", catalog);
     bool const fits = most.is_number_unsigned() && most.get<std::uint64_t>() <= static_cast<std::uint64_t>(limits.k);
     if (!fits)
-      raise<bad_request>("'quotas'.", request_body::shown(set), ": found ", request_body::shown(most),
+      raise<bad_request>("'quotas'.", core::detail::shown(set), ": found ", core::detail::shown(most),
                          ", expected a whole number from 0 to ", limits.k);
     out.push_back({.set = set, .most = most.get<index_t>()});
   }
@@ -72,17 +72,17 @@ std::vector<search::item_quota> quotas_of(request_body& body, served_catalog con
 /// The tokens of {"text": ["<a_1>", …] or [1, …], …}, by modality.
 std::vector<std::vector<token_t>> sequences_of(json const& codes, language::vocabulary const& vocab) {
   if (!codes.is_object() || codes.empty())
-    raise<bad_request>("'codes': found ", request_body::shown(codes), ", expected a list of tokens by modality");
+    raise<bad_request>("'codes': found ", core::detail::shown(codes), ", expected a list of tokens by modality");
   std::vector<std::vector<token_t>> out(to_size(vocab.modalities()));
   for (auto const& [name, tokens] : codes.items()) {
     index_t m = 0;
     while (m < vocab.modalities() && language::name_of(language::modality(m)) != name) ++m;
-    if (m == vocab.modalities()) raise<bad_request>("'codes': there is no modality ", request_body::shown(name));
+    if (m == vocab.modalities()) raise<bad_request>("'codes': there is no modality ", core::detail::shown(name));
     auto const place = "'codes'." + name;
     auto const kind = language::modality(m);
     auto const levels = vocab.has(kind) ? vocab.levels(kind) : 0;
     if (!tokens.is_array() || std::ssize(tokens) != levels)
-      raise<bad_request>(place, ": found ", request_body::shown(tokens), ", expected a list of ", levels, " tokens");
+      raise<bad_request>(place, ": found ", core::detail::shown(tokens), ", expected a list of ", levels, " tokens");
     for (index_t level = 0; level < levels; ++level) {
       auto const& word = tokens[to_size(level)];
       std::optional<token_t> token;
@@ -91,7 +91,7 @@ std::vector<std::vector<token_t>> sequences_of(json const& codes, language::voca
         token = vocab.token(kind, level, code_t(word.get<std::int32_t>()));
       auto const where = token ? vocab.place(*token) : std::nullopt;
       if (!where || where->kind != kind || where->level != level)
-        raise<bad_request>(place, "[", level, "]: ", request_body::shown(word), " is not a token of this level");
+        raise<bad_request>(place, "[", level, "]: ", core::detail::shown(word), " is not a token of this level");
       out[to_size(m)].push_back(*token);
     }
   }
@@ -107,7 +107,7 @@ std::vector<std::vector<float>> features_of(request_body& body, std::span<pipeli
     for (auto const& value : body.list(name, to_size(translator.width))) {
       float const number = value.is_number() ? value.get<float>() : std::nanf("");
       if (!std::isfinite(number))
-        raise<bad_request>("'", name, "'[", features.size(), "]: found ", request_body::shown(value),
+        raise<bad_request>("'", name, "'[", features.size(), "]: found ", core::detail::shown(value),
                            ", expected a finite number");
       features.push_back(number);
     }
@@ -158,7 +158,7 @@ recommend_body read_recommend(std::string const& text, served_catalog const& cat
   else if (scores == "calibrated")
     out.calibrated = true;
   else if (!scores.is_null() && scores != "raw")
-    raise<bad_request>("'scores': found ", request_body::shown(scores),
+    raise<bad_request>("'scores': found ", core::detail::shown(scores),
                        R"(, expected "raw", "renormalized" or "calibrated")");
   if (!body.find("deadline_ms").is_null())
     options.deadline = std::chrono::duration_cast<std::chrono::nanoseconds>(

@@ -119,13 +119,13 @@ item_id served_catalog::item_of(json const& value, item_place const& where) cons
   };
   if (value.is_string()) {
     if (auto const found = find(value.get<std::string>())) return *found;
-    raise<bad_request>(place(), ": there is no item ", request_body::shown(value));
+    raise<bad_request>(place(), ": there is no item ", core::detail::shown(value));
   }
   if (!value.is_number_integer())
-    raise<bad_request>(place(), ": found ", request_body::shown(value), ", expected an item: its number",
+    raise<bad_request>(place(), ": found ", core::detail::shown(value), ", expected an item: its number",
                        files_->raw_ids.empty() ? "" : " or raw id");
   if (!value.is_number_unsigned() || value.get<std::uint64_t>() >= static_cast<std::uint64_t>(where.items))
-    raise<bad_request>(place(), ": there is no item ", request_body::shown(value), ", expected 0 to ", where.items - 1);
+    raise<bad_request>(place(), ": there is no item ", core::detail::shown(value), ", expected 0 to ", where.items - 1);
   return item_id(value.get<std::int32_t>());
 }
 
