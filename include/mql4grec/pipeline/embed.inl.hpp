@@ -57,10 +57,13 @@ namespace detail {
 
 MQL4GREC_DEFINITION std::uint64_t checksum_of(item_texts const& texts) {
   std::uint64_t sum = 0;
+  auto const add_size = [&](std::size_t size) { sum = checksum(std::as_bytes(std::span(&size, 1)), sum); };
   for (auto const& item : texts) {
-    auto const count = item.size();
-    sum = checksum(std::as_bytes(std::span(&count, 1)), sum);
-    for (auto const& text : item) sum = checksum(std::as_bytes(std::span(text)), sum);
+    add_size(item.size());
+    for (auto const& text : item) {
+      add_size(text.size());
+      sum = checksum(std::as_bytes(std::span(text)), sum);
+    }
   }
   return sum;
 }

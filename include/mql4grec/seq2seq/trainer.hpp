@@ -303,9 +303,8 @@ class trainer {
   /// losses that loss_and_gradient(number of the micro-batch, where to add its gradient) returns.
   template <class LossAndGradient>
   void add_shards(B& worker, index_t which, double scale, LossAndGradient const& loss_and_gradient) {
-    auto& mine = workers_[to_size(which)]->gradients;
-    auto const shards = mine.shards();
-    mine.add(worker, [&](index_t shard, out_vector<B, T> gradient) {
+    auto const shards = own_shards(which);
+    workers_[to_size(which)]->gradients.add(worker, [&](index_t shard, out_vector<B, T> gradient) {
       auto const windows = t5_windows(model_.config(), model_.layout(), gradient);
       bool const is_last = shard + 1 == shards.first + shards.count;
       std::function<void(T const*)> when_final;
