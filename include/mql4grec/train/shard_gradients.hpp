@@ -35,8 +35,6 @@ class shard_gradients {
     for (std::size_t i = 0; i < most; ++i) memory_.push_back(worker.template allocate<T>(entries));
   }
 
-  /// The shards.
-  row_range shards() const { return shards_; }
   /// What is left of the gradients.
   std::span<optim::shard_sum<out_vector<B, T>> const> nodes() const { return nodes_; }
   /// The place of the first shard's gradient, and of the sum of all nodes if it is the first shard of all. There must
