@@ -6,10 +6,9 @@
 namespace mql4grec::program {
 
 namespace {
-/// 0 if there is no GPU; opening it says so. Throws error for a --device that the machine doesn't have.
+/// The number of this process's GPU. Throws error when there is no GPU, or no --device.
 int device_of(compute_options const& options) {
-  int devices = 0;
-  if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) return 0;
+  int const devices = gpu::device_count();
   expects(options.device < devices, "--device ", options.device, ": this machine has ", devices,
           devices == 1 ? " GPU" : " GPUs", ", the first of which is 0");
   return static_cast<int>((options.device + options.rank_on_host) % devices);

@@ -26,6 +26,19 @@ struct cuda_options {
   bool operator==(cuda_options const&) const = default;
 };
 
+/// The number of GPUs, at least one. Throws error with one line on what is missing when none is usable.
+inline int device_count() {
+  int count = 0;
+  auto const status = cudaGetDeviceCount(&count);
+  if (status != cudaSuccess) {
+    cudaGetLastError();
+    raise("GPU: no usable NVIDIA driver (", cudaGetErrorString(status), "), expected one that runs CUDA ",
+          CUDART_VERSION / 1000, ".", CUDART_VERSION % 1000 / 10);
+  }
+  expects(count > 0, "GPU: this machine has no NVIDIA GPU");
+  return count;
+}
+
 namespace detail {
 
 /// Throws error for a precision that GPUs don't have.
@@ -36,14 +49,7 @@ inline precision usable_precision(precision products) {
 
 /// Checks that `device` exists and is usable, and returns it. Throws error with one line on what is missing.
 inline int usable_device(int device) {
-  int count = 0;
-  auto const status = cudaGetDeviceCount(&count);
-  if (status != cudaSuccess) {
-    cudaGetLastError();
-    raise("GPU: no usable NVIDIA driver (", cudaGetErrorString(status), "), expected one that runs CUDA ",
-          CUDART_VERSION / 1000, ".", CUDART_VERSION % 1000 / 10);
-  }
-  expects(count > 0, "GPU: this machine has no NVIDIA GPU");
+  int const count = device_count();
   expects(device >= 0 && device < count, "GPU: device ", device, ", but there are ", count, ", counted from 0");
   return device;
 }
