@@ -2,11 +2,11 @@
 // Definitions of what seq2seq/config_json.hpp declares and isn't a template.
 #include <algorithm>
 #include <iterator>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "mql4grec/core/detail/config_reader.hpp"
 #include "mql4grec/core/detail/words.hpp"
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/json.hpp"
@@ -16,49 +16,15 @@ namespace mql4grec::seq2seq {
 
 namespace detail {
 
-/// Reads the members of config.json. Stricter than member(): 3.5 is no integer, and true is no number.
-class config_reader {
+/// Reads the members of T5's config.json.
+class t5_config_reader : public core::detail::config_reader {
  public:
-  config_reader(json const& object, std::filesystem::path const& path) : object_(object), path_(path) {
-    expects_file(object.is_object(), path, "is a JSON ", object.type_name(), ", expected an object");
-  }
+  using config_reader::config_reader;
 
-  bool has(char const* key) const { return object_.contains(key) && !object_.at(key).is_null(); }
-  json const& at(char const* key) const {
-    expects_file(has(key), path_, "key '", key, "' is missing");
-    return object_.at(key);
-  }
-  index_t integer(char const* key) const {
-    json const& value = at(key);
-    bool const fits = value.is_number_integer() &&
-                      (!value.is_number_unsigned() || std::in_range<index_t>(value.get<std::uint64_t>()));
-    expects_file(fits, path_, "key '", key, "': found ", core::detail::shown(value), ", expected an integer");
-    return value.get<index_t>();
-  }
-  index_t integer(char const* key, index_t otherwise) const { return has(key) ? integer(key) : otherwise; }
-  std::optional<double> number(char const* key) const {
-    if (!has(key)) return std::nullopt;
-    expects_file(at(key).is_number(), path_, "key '", key, "': found ", core::detail::shown(at(key)),
-                 ", expected a number");
-    return at(key).get<double>();
-  }
-  std::optional<bool> boolean(char const* key) const {
-    if (!has(key)) return std::nullopt;
-    expects_file(at(key).is_boolean(), path_, "key '", key, "': found ", core::detail::shown(at(key)),
-                 ", expected true or false");
-    return at(key).get<bool>();
-  }
   token_t token(char const* key, token_t otherwise) const {
     index_t const id = integer(key, index(otherwise));
     expects_file(std::in_range<std::int32_t>(id), path_, "key '", key, "': found ", id, ", expected a token");
     return token_t{static_cast<std::int32_t>(id)};
-  }
-  /// Throws file_error if a member has another value than the one that follows from other members, or the only one that
-  /// is supported.
-  void must_be(char const* key, json const& value) const {
-    expects_file(!has(key) || object_.at(key) == value, path_, "key '", key, "': found ",
-                 has(key) ? core::detail::shown(object_.at(key)) : "", ", expected ", value.dump(),
-                 "; anything else isn't supported");
   }
   /// Throws file_error for the first unknown key. A key whose value is null is ignored.
   void refuse_unknown_keys() const {
@@ -169,8 +135,6 @@ class config_reader {
     auto const has = [key](auto const& keys) { return std::ranges::find(keys, key) != std::end(keys); };
     return has(read) || has(harmless) || has(of_generation);
   }
-  json const& object_;
-  std::filesystem::path const& path_;
 };
 
 }  // namespace detail
@@ -206,7 +170,7 @@ MQL4GREC_DEFINITION json to_config_json(t5_config const& c) {
 }
 
 MQL4GREC_DEFINITION t5_config from_config_json(json const& object, std::filesystem::path const& path) {
-  detail::config_reader const file(object, path);
+  detail::t5_config_reader const file(object, path);
   file.at("model_type");
   file.must_be("model_type", "t5");
   file.must_be("is_encoder_decoder", true);
@@ -223,11 +187,11 @@ MQL4GREC_DEFINITION t5_config from_config_json(json const& object, std::filesyst
   c.buckets = file.integer("relative_attention_num_buckets", 32);
   c.max_distance = file.integer("relative_attention_max_distance", 128);
   c.activation = file.activation();
-  bool const shared = file.boolean("tie_word_embeddings").value_or(true);
-  c.tied = shared && file.boolean("scale_decoder_outputs").value_or(true);
-  c.dropout = file.number("dropout_rate").value_or(0.1);
-  c.epsilon = file.number("layer_norm_epsilon").value_or(1e-6);
-  c.initializer_factor = file.number("initializer_factor").value_or(1.0);
+  bool const shared = file.boolean("tie_word_embeddings", true);
+  c.tied = shared && file.boolean("scale_decoder_outputs", true);
+  c.dropout = file.number("dropout_rate", 0.1);
+  c.epsilon = file.number("layer_norm_epsilon", 1e-6);
+  c.initializer_factor = file.number("initializer_factor", 1.0);
   c.pad = file.token("pad_token_id", token_t{0});
   c.end = file.token("eos_token_id", token_t{1});
   file.must_be("decoder_start_token_id", index(c.pad));

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "mql4grec/core/detail/config_reader.hpp"
 #include "mql4grec/core/detail/words.hpp"
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/json.hpp"
@@ -13,38 +14,11 @@ namespace mql4grec::embed {
 
 namespace detail {
 
-/// The members of a config.json. Null counts as missing, as in transformers.
-class encoder_json {
+/// The members of an encoder's config.json.
+class encoder_json : public core::detail::config_reader {
  public:
-  encoder_json(json const& object, std::filesystem::path const& path) : object_(object), path_(path) {
-    expects_file(object.is_object(), path, "is a JSON ", object.type_name(), ", expected an object");
-  }
+  using config_reader::config_reader;
 
-  bool has(std::string const& key) const { return object_.contains(key) && !object_.at(key).is_null(); }
-  json const& at(std::string const& key) const {
-    expects_file(has(key), path_, "key '", key, "' is missing");
-    return object_.at(key);
-  }
-  index_t integer(std::string const& key, index_t otherwise) const {
-    if (!has(key)) return otherwise;
-    json const& value = object_.at(key);
-    bool const fits = value.is_number_integer() &&
-                      (!value.is_number_unsigned() || std::in_range<index_t>(value.get<std::uint64_t>()));
-    expects_file(fits, path_, "key '", key, "': found ", core::detail::shown(value), ", expected an integer");
-    return value.get<index_t>();
-  }
-  double number(std::string const& key, double otherwise) const {
-    if (!has(key)) return otherwise;
-    expects_file(object_.at(key).is_number(), path_, "key '", key, "': found ", core::detail::shown(object_.at(key)),
-                 ", expected a number");
-    return object_.at(key).get<double>();
-  }
-  bool flag(std::string const& key, bool otherwise) const {
-    if (!has(key)) return otherwise;
-    expects_file(object_.at(key).is_boolean(), path_, "key '", key, "': found ", core::detail::shown(object_.at(key)),
-                 ", expected true or false");
-    return object_.at(key).get<bool>();
-  }
   /// The value of a key, which must be one of a few strings; the first if it is missing.
   std::string one_of(std::string const& key, std::initializer_list<char const*> expected) const {
     if (!has(key)) return *expected.begin();
@@ -56,21 +30,11 @@ class encoder_json {
     raise<file_error>(path_.string(), ": key '", key, "': found ", core::detail::shown(object_.at(key)), ", expected ",
                       list, "; anything else isn't supported");
   }
-  /// Throws file_error if a member that changes what is computed has a value that isn't supported.
-  void must_be(std::string const& key, json const& value) const {
-    expects_file(!has(key) || object_.at(key) == value, path_, "key '", key, "': found ",
-                 has(key) ? core::detail::shown(object_.at(key)) : "", ", expected ", value.dump(),
-                 "; anything else isn't supported");
-  }
   /// Throws file_error for another architecture.
   std::string architecture(std::initializer_list<char const*> expected) const {
     at("model_type");
     return one_of("model_type", expected);
   }
-
- private:
-  json const& object_;
-  std::filesystem::path const& path_;
 };
 
 /// Returns the configuration, or throws file_error if a member is out of range.
@@ -140,8 +104,8 @@ MQL4GREC_DEFINITION llama_config llama_from_config_json(json const& object, std:
   c.epsilon = file.number("rms_norm_eps", c.epsilon);
   c.rotary.base = file.number("rope_theta", c.rotary.base);
   if (file.has("rope_scaling")) c.rotary.scaling = detail::read_rotary_scaling(file.at("rope_scaling"), path);
-  c.attention_bias = file.flag("attention_bias", false);
-  c.feed_forward_bias = file.flag("mlp_bias", false);
+  c.attention_bias = file.boolean("attention_bias", false);
+  c.feed_forward_bias = file.boolean("mlp_bias", false);
   return detail::validated(c, path);
 }
 
