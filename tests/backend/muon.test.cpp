@@ -71,7 +71,8 @@ TEST_CASE_TEMPLATE("normalize_rows: equals the reference", S, MQL4GREC_TEST_FAST
   typename S::backend fast;
   reference::backend exact;
   for (auto const& s : {shape{0, 3}, {3, 0}, {1, 1}, {5, 4095}, {2, 4097}, {3, 12'289}}) {
-    auto expected = on(exact, random_normal<T>(s, 4)), actual = on(fast, random_normal<T>(s, 4));
+    auto expected = on(exact, random_normal<T>(s, 4));
+    auto actual = on(fast, random_normal<T>(s, 4));
     normalize_rows<T>(exact, expected);
     normalize_rows<T>(fast, actual);
     CHECK_CLOSE(actual, fetched(expected), tolerance<typename S::backend, T>);
