@@ -2,7 +2,7 @@
 // The parts of Muon that aren't matrix products. They read the step's values from the backend's memory, so they can be
 // captured.
 #include "mql4grec/backend/contract/muon.hpp"
-#include "mql4grec/backend/gpu/primitives/thread_group.hpp"
+#include "mql4grec/backend/gpu/primitives/sum.hpp"
 #include "mql4grec/backend/gpu/runtime/backend.hpp"
 
 namespace mql4grec::gpu {
@@ -90,16 +90,10 @@ struct part_squares {
   template <class ThreadGroup>
   MQL4GREC_HD void operator()(ThreadGroup& group, index_t number) const {
     row_part const part(number, x.columns());
-    typename ThreadGroup::template local<double> mine;
-    group.each([&](int t) {
-      double total = 0;
-      for (index_t i = part.first + t; i < part.last; i += threads) {
-        double const value = static_cast<double>(x(part.row, i));
-        total += value * value;
-      }
-      mine[t] = total;
+    double const total = sum_by<double>(group, part.first, part.last, [&](index_t i) {
+      double const value = static_cast<double>(x(part.row, i));
+      return value * value;
     });
-    double const total = group.sum(mine);
     group.each([&](int t) {
       if (t == 0) squares[number] = total;
     });
@@ -117,14 +111,9 @@ struct normalize_parts {
   template <class ThreadGroup>
   MQL4GREC_HD void operator()(ThreadGroup& group, index_t number) const {
     row_part const part(number, x.columns());
-    index_t const parts = row_part::parts_of(x.columns());
-    typename ThreadGroup::template local<double> mine;
-    group.each([&](int t) {
-      double total = 0;
-      for (index_t p = t; p < parts; p += threads) total += squares[part.row * parts + p];
-      mine[t] = total;
-    });
-    T const factor = static_cast<T>(inverse_norm(group.sum(mine)));
+    index_t const parts = row_part::parts_of(x.columns()), first = part.row * parts;
+    double const total = sum_by<double>(group, first, first + parts, [&](index_t p) { return squares[p]; });
+    T const factor = static_cast<T>(inverse_norm(total));
     group.each([&](int t) {
       for (index_t i = part.first + t; i < part.last; i += threads) x(part.row, i) *= factor;
     });

@@ -5,6 +5,18 @@
 
 namespace mql4grec::gpu::detail {
 
+/// Σ value(i) for i in [first, last), computed by the members of a group; every member gets it.
+template <class T, class ThreadGroup, class Value>
+MQL4GREC_HD T sum_by(ThreadGroup& group, index_t first, index_t last, Value const& value) {
+  typename ThreadGroup::template local<T> mine;
+  group.each([&](int t) {
+    T total{};
+    for (index_t i = first + t; i < last; i += ThreadGroup::threads) total += value(i);
+    mine[t] = total;
+  });
+  return group.sum(mine);
+}
+
 /// sums[number] = Σ value(i) over a range of the n entries; with a single group, over all of them.
 template <class T, class Value>
 struct sum_entries {
@@ -17,13 +29,7 @@ struct sum_entries {
   template <class ThreadGroup>
   MQL4GREC_HD void operator()(ThreadGroup& group, index_t number) const {
     index_t const first = number * each, last = first + each < n ? first + each : n;
-    typename ThreadGroup::template local<T> mine;
-    group.each([&](int t) {
-      T total{};
-      for (index_t i = first + t; i < last; i += threads) total += value(i);
-      mine[t] = total;
-    });
-    T const total = group.sum(mine);
+    T const total = sum_by<T>(group, first, last, value);
     group.each([&](int t) {
       if (t == 0) sums[number] = total;
     });
