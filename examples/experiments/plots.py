@@ -38,17 +38,17 @@ class Picture:
 class Point:
     series: str
     x: str
-    row: str      # of a heatmap
+    row: str       # of a heatmap
     value: float
-    error: float  # None: unknown
-    at: float     # the number in x, of a scatter plot
+    spread: float  # standard deviation of what was averaged; None: of a single value
+    at: float      # the number in x, of a scatter plot
 
 
 def draw(table, plot, name):
     """The plot of a table as pictures: one for each dataset and each panel. `name` makes ids unique."""
     split = [key for key in table.keys if key in BLOCK_KEYS and key not in (plot.x, plot.y, plot.series, plot.panel)]
     split += [plot.panel] * bool(plot.panel)
-    panels = groups_of([row for row in table.rows if all(number(row[column]) is not None for column in plot.numeric - {plot.error})], split)
+    panels = groups_of([row for row in table.rows if all(number(row[column]) is not None for column in plot.numeric)], split)
     values = [point.value for rows in panels.values() for point in _points(table, plot, rows)[0]]
     pictures = []
     for i, (panel, rows) in enumerate(panels.items()):
@@ -77,19 +77,17 @@ def _points(table, plot, rows):
     points, varying = [], set()
     for rows in groups:
         values = [number(row[plot.value]) for row in rows]
-        errors = [number(row[plot.error]) for row in rows] if plot.error else []
         spread = statistics.stdev(values) if len(values) > 1 else None
-        error = spread if not plot.error else errors[0] if len(errors) == 1 else None
         at = number(rows[0][plot.x]) if plot.kind == "scatter" else None
         first = rows[0]
         points.append(Point(first[plot.series] if plot.series else "", first[plot.x], first[plot.y] if plot.kind == "heatmap" else "",
-                            statistics.fmean(values), error, at))
+                            statistics.fmean(values), spread, at))
         varying |= {key for key in table.keys if len({row[key] for row in rows}) > 1}
     notes = []
     if varying:
         notes.append(f"Means over {' and '.join(key for key in table.keys if key in varying)}.")
-    if plot.kind != "heatmap" and any(point.error for point in points):
-        notes.append(f"Error bars: {plot.error}." if plot.error else "Error bars: standard deviation.")
+    if plot.kind != "heatmap" and any(point.spread for point in points):
+        notes.append("Error bars: standard deviation.")
     return points, notes
 
 
@@ -159,8 +157,8 @@ def _lines(figure, plot, points, series):
         own = sorted((point for point in points if point.series == one), key=lambda point: at[point.x])
         xs, ys = [at[point.x] for point in own], [point.value for point in own]
         axes.plot(xs, ys, linestyle=DASHES[i % len(DASHES)], **_mark(i))
-        if any(point.error for point in own):
-            axes.errorbar(xs, ys, [point.error or 0 for point in own], fmt="none", ecolor=SERIES[i % len(SERIES)], elinewidth=1.2, capsize=3)
+        if any(point.spread for point in own):
+            axes.errorbar(xs, ys, [point.spread or 0 for point in own], fmt="none", ecolor=SERIES[i % len(SERIES)], elinewidth=1.2, capsize=3)
     if numeric:
         _numeric_axis(axes, at.values(), plot.log_x)
     else:
@@ -188,8 +186,8 @@ def _bars(figure, plot, points, series):
         for j, (i, point) in enumerate(present):
             at = y + (j + 0.5 - len(present) / 2) * 0.8 / most
             axes.barh(at, point.value, 0.74 / most, color=SERIES[i % len(SERIES)], alpha=_shade(i))
-            if point.error:
-                axes.errorbar(point.value, at, xerr=point.error, fmt="none", ecolor=INK, elinewidth=1.2, capsize=3)
+            if point.spread:
+                axes.errorbar(point.value, at, xerr=point.spread, fmt="none", ecolor=INK, elinewidth=1.2, capsize=3)
     axes.set_yticks(range(len(places)), [_shortened(place, 24, 2) for place in places])
     axes.set_ylim(len(places) - 0.5, -0.5)
 
@@ -200,9 +198,6 @@ def _scatter(figure, plot, points, series):
     for i, one in enumerate(series):
         own = [point for point in points if point.series == one]
         axes.scatter([point.at for point in own], [point.value for point in own], s=36, linewidths=0, **_mark(i))
-        if any(point.error for point in own):
-            axes.errorbar([point.at for point in own], [point.value for point in own], [point.error or 0 for point in own], fmt="none",
-                          ecolor=SERIES[i % len(SERIES)], elinewidth=1.2, capsize=3)
     if plot.log_x:
         _numeric_axis(axes, [point.at for point in points], True)
 

@@ -27,7 +27,6 @@ struct plot {
   std::string x, y;         ///< columns
   std::string series = {};  ///< a key column: one line or colour for each of its values
   bool log_x = false;
-  std::string error = {};            ///< a column with half the width of an interval
   std::string row = {}, value = {};  ///< of a heatmap: the column down, and the one that is coloured
 };
 

@@ -3,8 +3,8 @@
 TABLE.csv (RFC 4180, UTF-8): the names of the columns; then rows. The key columns come first; an empty field was not measured.
 TABLE.json: the fields of FIELDS below. `planned` is the number of rows of the finished table, `seconds` what it took. `plots` is a list of
 objects with `kind`, `title` and columns:
-- line, bar, scatter: `x`, `y`; optional `series`, a colour for each of its values; `row`, a picture for each of its values; `error`, half the
-  width of an interval; `log_x`, true or false.
+- line, bar, scatter: `x`, `y`; optional `series`, a colour for each of its values; `row`, a picture for each of its values;
+  `log_x`, true or false.
 - heatmap: `x` across, `row` down, `value` in colour; optional `series`, a picture for each of its values.
 
 Everything is checked. What is wrong is a Problem, whose message is one line that names the file and the place in it.
@@ -23,7 +23,7 @@ KINDS = ("line", "bar", "heatmap", "scatter")
 WHOLE, NUMERIC, TEXT, LIST, OBJECT, SWITCH = "a whole number", "a number", "a string", "a list", "an object", "true or false"
 FIELDS = {"table": TEXT, "title": TEXT, "question": TEXT, "command": TEXT, "dataset": TEXT, "machine": TEXT, "date": TEXT, "seconds": NUMERIC,
           "rows": WHOLE, "planned": WHOLE, "keys": LIST, "measurements": LIST, "reading": TEXT, "plots": LIST}
-PLOT_FIELDS = {"kind": TEXT, "title": TEXT, "x": TEXT, "y": TEXT, "series": TEXT, "log_x": SWITCH, "error": TEXT, "row": TEXT, "value": TEXT}
+PLOT_FIELDS = {"kind": TEXT, "title": TEXT, "x": TEXT, "y": TEXT, "series": TEXT, "log_x": SWITCH, "row": TEXT, "value": TEXT}
 
 
 class Problem(Exception):
@@ -42,13 +42,12 @@ class Plot:
     value: str    # the column that is measured
     series: str   # a line or colour for each of its values; or empty
     panel: str    # a picture for each of its values; or empty
-    error: str    # or empty
     log_x: bool
 
     @property
     def numeric(self):
         """The columns whose fields have to be numbers."""
-        return {self.value, *([self.error] if self.error else []), *([self.x] if self.kind == "scatter" else [])}
+        return {self.value, *([self.x] if self.kind == "scatter" else [])}
 
 
 @dataclass
@@ -180,7 +179,7 @@ def _read_rows(path):
 
 
 def _plot(path, place, given, columns):
-    plot = {"title": "", "x": "", "y": "", "series": "", "log_x": False, "error": "", "row": "", "value": ""}
+    plot = {"title": "", "x": "", "y": "", "series": "", "log_x": False, "row": "", "value": ""}
     for field, wanted in PLOT_FIELDS.items():
         if field in given:
             plot[field] = _check(path, f"{place}.{field}", given[field], wanted)
@@ -188,9 +187,9 @@ def _plot(path, place, given, columns):
         raise Problem(f"{path}: {place}.kind is {plot.get('kind')!r}, expected {', '.join(KINDS)}")
     heatmap = plot["kind"] == "heatmap"
     needed = ["x", "row", "value"] if heatmap else ["x", "y"]
-    for field in (*needed, "row", "series", "error"):
+    for field in (*needed, "row", "series"):
         column = plot[field]
         if column not in columns and (column or field in needed):
             raise Problem(f"{path}: {place}.{field} is {column!r}, which is no column of {path.stem}.csv")
     y, value, series, panel = ("row", "value", None, "series") if heatmap else ("y", "y", "series", "row")
-    return Plot(plot["kind"], plot["title"], plot["x"], plot[y], plot[value], plot.get(series, ""), plot[panel], plot["error"], plot["log_x"])
+    return Plot(plot["kind"], plot["title"], plot["x"], plot[y], plot[value], plot.get(series, ""), plot[panel], plot["log_x"])

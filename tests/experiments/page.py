@@ -4,7 +4,9 @@ Needs a Python with matplotlib: the one that runs this, or the system's. Without
 """
 import csv
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -88,13 +90,13 @@ def page_of(folder, code=0):
 
 def every_kind_of_plot_is_an_image_with_a_title_and_a_description(folder):
     pairs = [("a", 0), ("a", 1), ("a", 10), ("b", 0), ("b", 1), ("b", 10)]
-    rows = [[name, x, 0.1 + x / 100 + (name == "b") / 50, 0.01, -0.5 + x / 10] for name, x in pairs]
-    write(folder, "kinds", ["name", "x", "ndcg@10", "half", "gain"], rows, keys=["name", "x"], measurements=["ndcg@10", "half", "gain"], plots=[
-        {"kind": "line", "title": "A line", "x": "x", "y": "ndcg@10", "series": "name", "log_x": True, "error": "half"},
+    rows = [[name, x, 0.1 + x / 100 + (name == "b") / 50, -0.5 + x / 10] for name, x in pairs]
+    write(folder, "kinds", ["name", "x", "ndcg@10", "gain"], rows, keys=["name", "x"], measurements=["ndcg@10", "gain"], plots=[
+        {"kind": "line", "title": "A line", "x": "x", "y": "ndcg@10", "series": "name", "log_x": True},
         {"kind": "line", "title": "Panels", "x": "x", "y": "ndcg@10", "row": "name"},
-        {"kind": "line", "title": "Names", "x": "name", "y": "ndcg@10", "series": "x", "log_x": True, "error": ""},
-        {"kind": "bar", "title": "Bars", "x": "name", "y": "ndcg@10", "series": "x", "log_x": False, "error": "half"},
-        {"kind": "scatter", "title": "Points", "x": "gain", "y": "ndcg@10", "series": "name", "log_x": True, "error": "half"},
+        {"kind": "line", "title": "Names", "x": "name", "y": "ndcg@10", "series": "x", "log_x": True},
+        {"kind": "bar", "title": "Bars", "x": "name", "y": "ndcg@10", "series": "x", "log_x": False},
+        {"kind": "scatter", "title": "Points", "x": "gain", "y": "ndcg@10", "series": "name", "log_x": True},
         {"kind": "heatmap", "title": "Map", "x": "x", "row": "name", "value": "gain"},
         {"kind": "heatmap", "title": "Maps", "x": "x", "row": "name", "value": "ndcg@10", "series": "name"}])
     page = page_of(folder)
@@ -103,7 +105,6 @@ def every_kind_of_plot_is_an_image_with_a_title_and_a_description(folder):
     check(page.texts("title")[1:] == ["A line", "Panels, name a", "Panels, name b", "Names", "Bars", "Points", "Map", "Maps, name a", "Maps, name b"], page.texts("title"))
     check("highest 0.22 at b, x 10" in page.texts("desc")[0], page.texts("desc"))
     check(page.texts("ul", **{"class": "legend"}) == ["ab", "0110", "0110", "ab"], page.texts("ul"))
-    check(page.texts("figcaption")[0].startswith("Error bars: half."), page.texts("figcaption"))
     content = (folder / "page.html").read_text()
     check("#0102" not in content, "a colour that stands for a variable is left")
     check("var(--s1)" in content and "prefers-color-scheme: dark" in content)
@@ -124,7 +125,7 @@ def rows_keep_their_order_and_the_best_of_each_block_is_marked(folder):
 def seeds_are_averaged_with_their_spread(folder):
     rows = [["a", 1, 0.10], ["b", 1, 0.30], ["a", 2, 0.20], ["a", 3, 0.30], ["b", 2, ""]]
     write(folder, "seeds", ["tasks", "seed", "ndcg@10"], rows, keys=["tasks", "seed"], measurements=["ndcg@10"], planned=6,
-          plots=[{"kind": "bar", "title": "", "x": "tasks", "y": "ndcg@10", "series": "", "log_x": False, "error": ""}])
+          plots=[{"kind": "bar", "title": "", "x": "tasks", "y": "ndcg@10", "series": "", "log_x": False}])
     page = page_of(folder)
     check(page.texts("td")[:4] == ["3", "0.2000 ± 0.1000", "2", "0.3000 (best)"], page.texts("td"))
     check(len(page.texts("td")) == 4 + 5, "all rows follow")
@@ -139,7 +140,7 @@ def content_of_files_is_text_and_nothing_else(folder):
     rows = [[field.encode("utf-8", "replace").decode() for field in row] for row in rows]
     columns = ["name", evil.replace("\x00", "") + "y", "z"]
     plots = [{"kind": kind, "title": evil, "x": columns[0] if kind != "scatter" else "z", "y": columns[1].replace("\x1b", "\ufffd"), "series": "name",
-              "row": columns[0], "value": "z", "log_x": True, "error": ""} for kind in ("line", "bar", "scatter", "heatmap")]
+              "row": columns[0], "value": "z", "log_x": True} for kind in ("line", "bar", "scatter", "heatmap")]
     write(folder, "a \"b\" <i>", [column.replace("\x1b", "\ufffd") for column in columns], rows, title=evil + "\ud800", question=evil, command=evil, dataset=evil,
           machine=evil, date=evil, reading=evil, plots=plots)
     page = page_of(folder)
@@ -149,7 +150,7 @@ def content_of_files_is_text_and_nothing_else(folder):
 
 
 def tables_without_rows_or_values_are_shown(folder):
-    plots = [{"kind": "line", "title": "T", "x": "name", "y": "loss", "series": "", "log_x": False, "error": ""}]
+    plots = [{"kind": "line", "title": "T", "x": "name", "y": "loss", "series": "", "log_x": False}]
     write(folder, "empty", ["name", "loss"], [], planned=3, plots=plots)
     write(folder, "unknown", ["name", "loss"], [["a", ""]], plots=plots)
     write(folder, "one", ["name", "loss"], [["0", "0"]], plots=[*plots, {"kind": "heatmap", "x": "name", "row": "name", "value": "loss"}])
@@ -159,7 +160,7 @@ def tables_without_rows_or_values_are_shown(folder):
 
 
 def a_damaged_file_is_one_line_and_the_other_tables_stay(folder):
-    plot = {"kind": "line", "title": "", "x": "name", "y": "loss", "series": "", "log_x": False, "error": ""}
+    plot = {"kind": "line", "title": "", "x": "name", "y": "loss", "series": "", "log_x": False}
 
     cases = []
 
@@ -222,13 +223,42 @@ def the_same_tables_give_the_same_page(folder):
     check(first == (folder / "page.html").read_bytes())
 
 
+FAKE_PROGRAM = """#!/usr/bin/env python3
+import json, os, pathlib, signal, sys
+out = pathlib.Path(sys.argv[sys.argv.index("--out") + 1])
+(out / "arguments").write_text(" ".join(sys.argv[1:]))
+if "finished" in sys.argv:
+    (out / "finished.csv").write_text("name,loss\\na,1\\n")
+    (out / "finished.json").write_text(os.environ["ABOUT"])
+os.kill(os.getppid(), signal.SIGINT)  # as Ctrl-C does
+sys.exit(5)
+"""
+
+
+def a_call_that_fails_or_is_interrupted_shows_what_it_has_finished(folder):
+    scripts = folder / "examples" / "experiments"  # whose results go to build/
+    shutil.copytree(Path(PROGRAM).parent, scripts, ignore=shutil.ignore_patterns("*.?pp"))
+    write(folder, "finished", ["name", "loss"], [["a", 1]])
+    (folder / "program").write_text(FAKE_PROGRAM)
+    (folder / "program").chmod(0o755)
+    environment = {**os.environ, "PROGRAM": str(folder / "program"), "ABOUT": (folder / "finished.json").read_text()}
+    for arguments, name in ((["--users=500", "finished"], "built-in-500"), (["--users", "7", "--dataset=/data/Shop", "nothing"], "Shop-7"), (["nothing"], "built-in-all")):
+        done = subprocess.run([PYTHON, scripts / "run", *arguments], capture_output=True, text=True, timeout=100, env=environment)
+        out = folder / "build" / "experiments" / name
+        check(done.returncode == 5 and not done.stderr, arguments, done.returncode, done.stderr)
+        check("finished" not in arguments or Page((out / "page.html").read_text()).texts("h2") == ["Finished"])
+        check((out / "page.html").exists() == ("finished" in arguments), arguments)
+        check(("--users" in (out / "arguments").read_text().split()) == (name != "built-in-all"), (out / "arguments").read_text())
+
+
 PROGRAM, PYTHON = sys.argv[1], python_with_matplotlib()
 if PYTHON is None:
     print("skipped: no Python with matplotlib (Debian: python3-matplotlib)")
     sys.exit(77)
 for test in (every_kind_of_plot_is_an_image_with_a_title_and_a_description, rows_keep_their_order_and_the_best_of_each_block_is_marked,
              seeds_are_averaged_with_their_spread, content_of_files_is_text_and_nothing_else, tables_without_rows_or_values_are_shown,
-             a_damaged_file_is_one_line_and_the_other_tables_stay, without_tables_there_is_no_page, the_same_tables_give_the_same_page):
+             a_damaged_file_is_one_line_and_the_other_tables_stay, without_tables_there_is_no_page, a_call_that_fails_or_is_interrupted_shows_what_it_has_finished,
+             the_same_tables_give_the_same_page):
     with tempfile.TemporaryDirectory(prefix="mql4grec-") as directory:
         test(Path(directory))
     print(f"passed {test.__name__}", flush=True)
