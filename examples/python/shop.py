@@ -5,7 +5,8 @@ import tempfile
 import numpy as np
 import pandas as pd
 
-os.chdir(tempfile.mkdtemp())
+folder = tempfile.TemporaryDirectory()  # removed at the end
+os.chdir(folder.name)
 
 # A shop of 200 articles in ten groups. Customers stay in a group, and mostly buy the article after the last one.
 chance = np.random.default_rng(7)

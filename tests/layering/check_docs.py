@@ -6,7 +6,7 @@ A ```cpp, ```c or ```python block in README.md or docs/*.md follows a line
 
 and equals what that file holds between `// example-begin tag` and `// example-end tag` (in Python: `# example-begin tag`). --fix quotes again.
 
-Every name that mql4grec.hpp re-exports occurs in the code of docs/cookbook.md.
+Every name that mql4grec.hpp re-exports occurs in the code of docs/cookbook.md, outside comments.
 """
 import re
 import sys
@@ -59,7 +59,7 @@ def without_example(repository):
     """The names that mql4grec.hpp re-exports and the cookbook doesn't use."""
     names = re.findall(r"^using \w+::(\w+);$", (repository / "include/mql4grec/mql4grec.hpp").read_text(), re.M)
     cookbook = (repository / "docs/cookbook.md").read_text()
-    used = {word for block in BLOCK.finditer(cookbook) for word in re.findall(r"\w+", block["code"])}
+    used = {word for block in BLOCK.finditer(cookbook) for word in re.findall(r"\w+", re.sub(r"//.*", "", block["code"]))}
     for name in sorted(set(names) - used):
         yield f"docs/cookbook.md: no example of {name}, which mql4grec.hpp re-exports"
 

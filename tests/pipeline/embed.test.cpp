@@ -13,6 +13,7 @@
 #include "mql4grec/embed/tokenizer/read_tokenizer.hpp"
 #endif
 #include "mql4grec/train/threads.hpp"
+#include "support/check_close.hpp"
 #include "support/data.hpp"
 
 using namespace mql4grec;
@@ -412,12 +413,12 @@ TEST_CASE("embed_texts: MiniLM's features of real titles and descriptions" * doc
   REQUIRE(ours.rows() == theirs.rows());
   REQUIRE(ours.width() == theirs.width());
   std::vector<float> a(to_size(ours.width())), b(a.size());
-  float largest = 0;
+  double largest = 0;
   for (index_t i = 0; i < ours.rows(); i += 8) {
     ours.read(i, {a.data(), 1, ours.width()});
     theirs.read(i, {b.data(), 1, ours.width()});
-    for (std::size_t j = 0; j < a.size(); ++j) largest = std::max(largest, std::abs(a[j] - b[j]));
+    for (std::size_t j = 0; j < a.size(); ++j) largest = test::larger(largest, std::abs(a[j] - b[j]));
   }
-  CHECK(largest < 1e-4f);
+  CHECK(largest < 1e-4);
 }
 #endif

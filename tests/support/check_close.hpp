@@ -76,6 +76,9 @@ numbers numbers_of(R const& range) {
   return all;
 }
 
+/// The larger of two numbers, or NaN if one of them is: std::max drops a NaN in its second argument.
+inline double larger(double a, double b) { return std::isnan(a) || a > b ? a : b; }
+
 struct verdict {
   bool holds;
   std::string message;

@@ -23,6 +23,9 @@ TEST_CASE("check_close: NaN never matches, and infinity matches only itself") {
   CHECK_FALSE(compare(vector{1., nan}, vector{1., 2.}, 1e9).holds);
   CHECK_CLOSE(vector{1., infinite}, vector{1., infinite}, 0);
   CHECK_FALSE(compare(infinite, 1., 1e9).holds);
+  CHECK(larger(1, 2) == 2);
+  CHECK(larger(2, 1) == 2);
+  CHECK((std::isnan(larger(1, nan)) && std::isnan(larger(nan, 1))));
 }
 
 TEST_CASE("check_close: other shapes are never close") {
