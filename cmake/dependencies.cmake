@@ -2,6 +2,7 @@
 #   MQL4GREC_LINKS         targets of the interface
 #   MQL4GREC_DEFINITIONS   what the headers may rely on
 #   MQL4GREC_PACKAGES      what an installed mql4grec has to find again
+# and the function mql4grec_has.
 find_package(Eigen3 3.4 REQUIRED NO_MODULE)
 find_package(xtensor REQUIRED)
 find_package(CBLAS REQUIRED)
@@ -29,6 +30,16 @@ macro(mql4grec_optional option package target)
   endif()
   list(APPEND MQL4GREC_DEFINITIONS MQL4GREC_HAS_${option}=${_has})  # a header must not look for itself what was switched off
 endmacro()
+# mql4grec_has(JSON out): sets out to ON if the headers may rely on a library, else to OFF. That it was found doesn't decide: a project
+# around this one may have found what MQL4GREC_JSON=OFF leaves out.
+function(mql4grec_has library out)
+  set(has OFF)
+  if("MQL4GREC_HAS_${library}=1" IN_LIST MQL4GREC_DEFINITIONS)
+    set(has ON)
+  endif()
+  set(${out} ${has} PARENT_SCOPE)
+endfunction()
+
 mql4grec_optional(ONEDNN oneDNN oneDNN::oneDNN)
 mql4grec_optional(JSON nlohmann_json nlohmann_json::nlohmann_json)
 mql4grec_optional(UTF8PROC utf8proc utf8proc::utf8proc)
@@ -37,7 +48,8 @@ mql4grec_optional(IMAGES ImageLibraries ImageLibraries::ImageLibraries)
 
 # catalog/raw needs three libraries, and JSON; it is there with all of them or not at all.
 set(_raw ${MQL4GREC_RAW})
-if(_raw AND NOT nlohmann_json_FOUND)
+mql4grec_has(JSON _has_json)
+if(_raw AND NOT _has_json)
   if(NOT _raw STREQUAL "AUTO")
     message(FATAL_ERROR "MQL4GREC_RAW needs nlohmann/json: MQL4GREC_JSON=ON")
   endif()

@@ -8,6 +8,7 @@ foreach(package IN LISTS MQL4GREC_PACKAGES)
 endforeach()
 configure_package_config_file(cmake/mql4grecConfig.cmake.in mql4grecConfig.cmake INSTALL_DESTINATION "${_destination}")
 write_basic_package_version_file(mql4grecConfigVersion.cmake COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
+set(_config "${PROJECT_BINARY_DIR}/mql4grecConfig.cmake" "${PROJECT_BINARY_DIR}/mql4grecConfigVersion.cmake")
 
 install(TARGETS mql4grec EXPORT mql4grecTargets FILE_SET HEADERS)
 install(EXPORT mql4grecTargets NAMESPACE mql4grec:: DESTINATION "${_destination}")
@@ -25,11 +26,11 @@ if(MQL4GREC_C)
   file(RELATIVE_PATH MQL4GREC_INCLUDEDIR "${CMAKE_INSTALL_PREFIX}" "${CMAKE_INSTALL_FULL_INCLUDEDIR}")
   string(REGEX REPLACE "/$" "" MQL4GREC_PREFIX "${MQL4GREC_PREFIX}")
   configure_file(cmake/mql4grec_c.pc.in mql4grec_c.pc @ONLY)
+  install(FILES ${_config} DESTINATION "${_destination}" COMPONENT c EXCLUDE_FROM_ALL)  # by which the component alone is found
   install(FILES "${PROJECT_BINARY_DIR}/mql4grec_c.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig" COMPONENT c)
 endif()
 install(FILES
-  "${PROJECT_BINARY_DIR}/mql4grecConfig.cmake"
-  "${PROJECT_BINARY_DIR}/mql4grecConfigVersion.cmake"
+  ${_config}
   cmake/FindCBLAS.cmake
   cmake/FindCCCL.cmake
   cmake/FindImageLibraries.cmake
@@ -40,4 +41,5 @@ install(FILES
   cmake/gpu.cmake
   cmake/mpi.cmake
   DESTINATION "${_destination}")
-install(FILES LICENSE DESTINATION "${CMAKE_INSTALL_DOCDIR}")
+# CMAKE_INSTALL_DOCDIR may be that of a project around this one.
+install(FILES LICENSE DESTINATION "${CMAKE_INSTALL_DATAROOTDIR}/doc/mql4grec")

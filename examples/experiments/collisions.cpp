@@ -71,6 +71,7 @@ row_result measured(lab const& l, addition const& more, index_t times, std::stri
 std::vector<planned_row> plan(lab& l) {
   std::vector<planned_row> rows;
   double const users = static_cast<double>(l.target().interactions.users());
+  static_cast<void>(features_of(l));  // without them no row can be measured
   for (auto const& seed : l.seeds())
     for (auto const& more : additions)
       for (index_t const times : growth) {

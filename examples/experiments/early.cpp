@@ -101,7 +101,21 @@ curves first_epochs(lab const& l, index_t seed) {
   return out;
 }
 
+/// Throws error for data that the authors' figures aren't of, and for options that the training doesn't follow: it is
+/// in fp32 on the CPU.
+void check_comparable(lab const& l) {
+  auto const name = catalog::dataset_paths(l.target_path()).name();
+  expects(name == "Instruments" && !l.built_in(), "early: the authors' figures are of Instruments, not of ",
+          l.built_in() ? "the built-in catalog" : name);
+  expects(l.options().users == 0, "early: the authors' figures are of all users; leave --users out");
+  auto const& common = l.options().common;
+  expects(common.backend == "cpu", "early: --backend ", common.backend, ", but the training is on the CPU");
+  expects(common.precision.empty() || common.precision == "fp32", "early: --precision ", common.precision,
+          ", but the training is in fp32");
+}
+
 std::vector<planned_row> plan(lab& l) {
+  check_comparable(l);
   std::vector<planned_row> rows;
   for (auto const& seed : l.seeds()) {
     auto const found = std::make_shared<curves>();

@@ -1,7 +1,5 @@
 // The token indices of one catalog beside each other: files Name.index_*.json with words of text. Where an index gives
 // several items one sequence, metrics on sequences are inflated; those on items are comparable.
-#include <algorithm>
-
 #include "experiments.hpp"
 #include "mql4grec/language/read.hpp"
 #include "mql4grec/pipeline/dataset.hpp"
@@ -14,21 +12,6 @@ namespace {
 std::string short_name(std::filesystem::path const& index) {
   auto const name = index.stem().string();
   return name.substr(name.find(".index_") + 7);
-}
-
-/// The files of text indices, the dataset's own one first.
-std::vector<std::filesystem::path> text_indices(lab const& l) {
-  catalog::dataset_paths const paths(l.target_path());
-  std::vector<std::filesystem::path> found;
-  auto const images = pipeline::index_path(paths, language::modality::image);
-  for (auto const& file : std::filesystem::directory_iterator(paths.directory())) {
-    auto const name = file.path().filename().string();
-    if (name.starts_with(paths.name() + ".index_") && name.ends_with(".json") && file.path() != images)
-      found.push_back(file.path());
-  }
-  auto const own = pipeline::index_path(paths, language::modality::text);
-  std::ranges::sort(found, {}, [&](auto const& path) { return std::pair(path != own, path); });
-  return found;
 }
 
 /// The target with another text index and without images.

@@ -1,6 +1,7 @@
 // The lab: data, trainings, evaluations, and the loop that fills a table.
 #include "lab.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <ctime>
@@ -15,6 +16,7 @@
 #include "mql4grec/catalog/read.hpp"
 #include "mql4grec/catalog/synthetic.hpp"
 #include "mql4grec/core/array.hpp"
+#include "mql4grec/core/checksum.hpp"
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/core/npy.hpp"
@@ -95,7 +97,8 @@ json settings_of(lab const& l) {
           {"version", MQL4GREC_VERSION}};
 }
 
-/// Checksums of what the tables read: histories and tokens of each dataset, and the features that are quantized.
+/// Checksums of what the tables read: histories and tokens of each dataset, the target's further text indices, and the
+/// features that are quantized.
 json checksums_of(lab const& l) {
   json all = json::array();
   auto const add = [&](std::filesystem::path const& path) {
@@ -104,6 +107,10 @@ json checksums_of(lab const& l) {
   };
   add(l.target_path());
   for (auto const& path : l.source_paths()) add(path);
+  for (auto const& path : text_indices(l)) {
+    auto const content = read_file(path);
+    all.push_back({path.filename().string(), checksum(std::as_bytes(std::span(content)))});
+  }
   if (auto const path = find_features(l))
     all.push_back({path->filename().string(), embed::checksum_of_rows(embed::npy_features(*path))});
   return all;
@@ -148,6 +155,20 @@ std::string file_name(std::string const& table, std::vector<std::string> const& 
     for (char const c : value) name += std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.' ? c : '_';
   }
   return name;
+}
+
+std::vector<std::filesystem::path> text_indices(lab const& l) {
+  catalog::dataset_paths const paths(l.target_path());
+  std::vector<std::filesystem::path> found;
+  auto const images = pipeline::index_path(paths, language::modality::image);
+  for (auto const& file : std::filesystem::directory_iterator(paths.directory())) {
+    auto const name = file.path().filename().string();
+    if (name.starts_with(paths.name() + ".index_") && name.ends_with(".json") && file.path() != images)
+      found.push_back(file.path());
+  }
+  auto const own = pipeline::index_path(paths, language::modality::text);
+  std::ranges::sort(found, {}, [&](auto const& path) { return std::pair(path != own, path); });
+  return found;
 }
 
 tasks::dataset without(tasks::dataset data, language::modality kind) {

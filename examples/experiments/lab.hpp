@@ -149,6 +149,9 @@ struct experiment {
 /// Key values as one file name.
 std::string file_name(std::string const& table, std::vector<std::string> const& key);
 
+/// The files of the target's text indices, the dataset's own one first.
+std::vector<std::filesystem::path> text_indices(lab const& l);
+
 /// A dataset in which no item has a sequence of the modality.
 tasks::dataset without(tasks::dataset data, language::modality kind);
 

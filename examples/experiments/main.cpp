@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <iostream>
 #include <new>
+#include <optional>
 
 #include "commands/memory.hpp"
 #include "commands/signals.hpp"
@@ -54,8 +55,18 @@ std::string shown(std::string const& argument) {
   return out;
 }
 
-/// Fills the tables, or prints their plans. When all tables are wanted, one that these data can't fill is left out
-/// aloud.
+/// The rows of a table, or none if these data can't fill it and it wasn't asked for by name; then the reason is
+/// printed.
+std::optional<std::vector<planned_row>> plan_of(experiment const& e, lab& laboratory, command_line const& line) try {
+  return e.plan(laboratory);
+} catch (error const& fault) {
+  if (!line.tables.empty()) throw;
+  laboratory.log().clear();
+  std::cerr << "experiments: " << e.about.name << " is left out: " << program::one_line(fault.what()) << "\n";
+  return std::nullopt;
+}
+
+/// Fills the tables, or prints their plans.
 void run(command_line& line) {
   auto const experiments = chosen(line.tables);
   auto& options = line.options;
@@ -63,17 +74,15 @@ void run(command_line& line) {
   program::progress_log log({.quiet = options.common.quiet});
   auto const compute = program::open_compute(options.common);
   lab laboratory(options, *compute, log);
-  for (auto const& e : experiments) try {
-      table results(options.out, e.about);
-      auto const rows = e.plan(laboratory);
-      if (options.plan_only)
-        laboratory.print_plan(results, rows);
-      else
-        laboratory.fill(results, rows);
-    } catch (error const& fault) {
-      if (!line.tables.empty()) throw;
-      log.warn(e.about.name + " is left out: " + fault.what());
-    }
+  for (auto const& e : experiments) {
+    table results(options.out, e.about);
+    auto const rows = plan_of(e, laboratory, line);
+    if (!rows) continue;
+    if (options.plan_only)
+      laboratory.print_plan(results, *rows);
+    else
+      laboratory.fill(results, *rows);
+  }
 }
 
 int parse_and_run(int argc, char** argv) {

@@ -46,6 +46,7 @@ row_result measured(lab const& l, configuration const& c, std::string const& see
 std::vector<planned_row> plan(lab& l) {
   std::vector<planned_row> rows;
   double const users = static_cast<double>(l.target().interactions.users());
+  static_cast<void>(features_of(l));  // without them no row can be measured
   auto const configurations = configurations_of(l);
   auto const& first = configurations.front();
   for (auto const& seed : l.seeds())

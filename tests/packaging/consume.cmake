@@ -1,10 +1,18 @@
-# Copies the consumer away from our tree, then configures, builds and runs it.
+# Copies the consumer away from our tree, then configures, builds and runs it. With find_package, a consumer in C likewise, by the
+# component c alone and by the whole installation.
 cmake_policy(VERSION 3.25)
 file(REMOVE_RECURSE "${WORK}")
-file(COPY "${CMAKE_CURRENT_LIST_DIR}/consumer" DESTINATION "${WORK}")
+file(COPY "${CMAKE_CURRENT_LIST_DIR}/consumer" "${CMAKE_CURRENT_LIST_DIR}/consumer_c" DESTINATION "${WORK}")
 
 function(run)
   execute_process(COMMAND ${ARGV} COMMAND_ERROR_IS_FATAL ANY)
+endfunction()
+function(run_if_built)
+  foreach(program IN LISTS ARGV)
+    if(EXISTS "${program}")
+      run("${program}")
+    endif()
+  endforeach()
 endfunction()
 
 if(WAY STREQUAL "find_package")
@@ -18,8 +26,19 @@ run("${CMAKE_COMMAND}" -S "${WORK}/consumer" -B "${WORK}/build" -G "${GENERATOR}
 run("${CMAKE_COMMAND}" --build "${WORK}/build")
 run("${WORK}/build/consumer")
 run("${WORK}/build/consumer_compiled")
-foreach(program consumer_c consumer_pkg_config)
-  if(EXISTS "${WORK}/build/${program}")
-    run("${WORK}/build/${program}")
-  endif()
-endforeach()
+run_if_built("${WORK}/build/consumer_thrust")
+
+if(WAY STREQUAL "find_package" AND EXPECT_C)
+  run("${CMAKE_COMMAND}" --install "${BUILD}" --prefix "${WORK}/prefix-c" --component c)
+  foreach(prefix prefix prefix-c)
+    set(only_c OFF)
+    if(prefix STREQUAL "prefix-c")
+      set(only_c ON)
+    endif()
+    run("${CMAKE_COMMAND}" -S "${WORK}/consumer_c" -B "${WORK}/build-${prefix}" -G "${GENERATOR}"
+      "-DCMAKE_PREFIX_PATH=${WORK}/${prefix}" -DONLY_C=${only_c})
+    run("${CMAKE_COMMAND}" --build "${WORK}/build-${prefix}")
+    run("${WORK}/build-${prefix}/consumer_c")
+    run_if_built("${WORK}/build-${prefix}/consumer_pkg_config")
+  endforeach()
+endif()
