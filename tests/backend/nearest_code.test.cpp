@@ -282,3 +282,76 @@ TEST_CASE_TEMPLATE("nearest_code: equals the reference at edge-case sizes, with 
           });
         }
 }
+
+namespace {
+struct codes_after {
+  numbers vectors, first_moments, second_moments, idle, revived;
+};
+/// Batches of `rows` rows, of which the last one's update fails.
+template <class T, class B>
+codes_after revived_codes(B& b, index_t rows, index_t k, index_t most_idle) {
+  index_t const width = 3;
+  auto vectors = on(b, random_normal<T>({k, width}, 1)), first = on(b, random_normal<T>({k, width}, 2)),
+       second = on(b, random_normal<T>({k, width}, 3));
+  auto idle = on(b, vector<std::int32_t>(std::vector<std::int32_t>(static_cast<std::size_t>(k))));
+  auto revived = poisoned<double>(b, 4);
+  for (std::uint64_t batch = 0; batch < 4; ++batch) {
+    std::vector<code_t> nearest;
+    for (auto const token : random_tokens(rows, k, 10 + batch).values)
+      nearest.push_back(static_cast<code_t>(index(token)));
+    auto rest = random_normal<T>({rows, width}, 20 + batch);
+    for (std::size_t i = 0; i < rest.values.size() / 2; ++i) rest.values[i] = T(1);  // equal errors
+    double const norm = batch < 3 ? 1 : std::numeric_limits<double>::infinity();
+    auto const report = on(b, vector<step_report>{{.loss = 1, .norm = norm}});
+    revive_codes<T>(b, most_idle,
+                    {.nearest = *on(b, vector<code_t>(nearest)),
+                     .before = *on(b, random_normal<T>({rows, width}, 30 + batch)),
+                     .after = *on(b, rest),
+                     .report = *report},
+                    {.vectors = *vectors, .first_moments = *first, .second_moments = *second, .idle = *idle},
+                    (*revived).part(static_cast<index_t>(batch), 1));
+  }
+  return {numbers_of(vectors), numbers_of(first), numbers_of(second), numbers_of(idle), numbers_of(revived)};
+}
+}  // namespace
+
+TEST_CASE_TEMPLATE("revive_codes: moves unused codes to the worst rows; nothing changes after an update that failed", B,
+                   MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto codes = on(b, matrix<double>{{1, 1}, {2, 2}, {3, 3}, {4, 4}}), first = on(b, constant({4, 2}, 5.)),
+       second = on(b, constant({4, 2}, 6.));
+  auto idle = on(b, vector<std::int32_t>{7, 1, 1, 0});
+  auto revived = poisoned<double>(b, 1);
+  auto const batch_with_norm = [&](double norm) {
+    auto const nearest = on(b, vector<code_t>{code_t{0}, code_t{0}, code_t{3}});
+    auto const before = on(b, matrix<double>{{10, 11}, {12, 13}, {14, 15}}),
+               after = on(b, matrix<double>{{0, 1}, {-3, 0}, {0, 3}});
+    auto const report = on(b, vector<step_report>{{.loss = 1, .norm = norm}});
+    revive_codes<double>(b, 2, {.nearest = nearest, .before = before, .after = after, .report = report},
+                         {.vectors = codes, .first_moments = first, .second_moments = second, .idle = idle}, revived);
+  };
+  batch_with_norm(std::numeric_limits<double>::quiet_NaN());
+  CHECK(fetched(revived).values == std::vector<double>{0});
+  CHECK(fetched(idle).values == std::vector<std::int32_t>{7, 1, 1, 0});
+  batch_with_norm(1);
+  CHECK(fetched(revived).values == std::vector<double>{2});
+  CHECK(fetched(idle).values == std::vector<std::int32_t>{0, 0, 0, 0});
+  CHECK(fetched(codes).values == std::vector<double>{1, 1, 12, 13, 14, 15, 4, 4});  // of equal errors, the first row
+  CHECK(fetched(first).values == std::vector<double>{5, 5, 0, 0, 0, 0, 5, 5});
+  CHECK(fetched(second).values == std::vector<double>{6, 6, 0, 0, 0, 0, 6, 6});
+}
+
+TEST_CASE_TEMPLATE("revive_codes: equals the reference", S, MQL4GREC_TEST_FAST_SETTINGS) {
+  using T = typename S::scalar;
+  typename S::backend fast;
+  reference::backend exact;
+  for (index_t rows : {1, 2, 300})
+    for (index_t k : {1, 255, 600})
+      for (index_t most_idle : {1, 2, 9}) {
+        auto const expected = revived_codes<T>(exact, rows, k, most_idle),
+                   actual = revived_codes<T>(fast, rows, k, most_idle);
+        for (auto const part : {&codes_after::vectors, &codes_after::first_moments, &codes_after::second_moments,
+                                &codes_after::idle, &codes_after::revived})
+          CHECK_CLOSE(actual.*part, expected.*part, 0);
+      }
+}

@@ -184,6 +184,16 @@ TEST_CASE_TEMPLATE("sinkhorn_assign: equals the reference at edge-case sizes, wi
           }
 }
 
+TEST_CASE_TEMPLATE("sinkhorn_assign: equals the reference with more rows than a GPU's groups process at a time", S,
+                   MQL4GREC_TEST_FAST_SETTINGS) {
+  using T = typename S::scalar;
+  typename S::backend fast;
+  reference::backend exact;
+  auto const distances = uneven_distances<T>(40'000, 3, 5);
+  how_to const how{.epsilon = 0.05, .rounds = 3};
+  CHECK(assigned(fast, distances, how) == assigned(exact, distances, how));
+}
+
 namespace {
 /// Plans and codes computed by PyTorch; tests/golden/README.md describes how.
 struct golden_plans {

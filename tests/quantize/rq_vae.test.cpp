@@ -171,7 +171,7 @@ namespace {
 struct shared_result {
   std::vector<float> parameters;
   std::vector<double> losses;
-  std::vector<std::vector<std::int32_t>> idle;
+  std::vector<std::int32_t> idle;
   bool operator==(shared_result const&) const = default;
 };
 }  // namespace
@@ -199,7 +199,7 @@ TEST_CASE("RQ-VAE training: with shards, any number of ranks and of workers give
     }
     CHECK(revived > 0);
     out.parameters = fetched(std::as_const(model).parameters()).values;
-    out.idle = trainer.idle();
+    out.idle = fetched(std::as_const(trainer).idle()).values;
     return out;
   };
   auto const trained = [&](index_t workers, train::host_communicator const& ranks, bool own_rows_only) {

@@ -72,6 +72,8 @@ class captured_update {
       optim::update_hidden<T>(b, *hidden, how.weight_decay,
                               {.inputs = inputs, .report = std::as_const(report_).view_all()}, layout, on);
   }
+  /// (1) the report, which captured work reads after update().
+  view<step_report const, typename B::memory_space, 1> report() const { return report_.view_all(); }
   /// Waits for the captured work and returns the mean loss per token and the gradient's norm.
   [[nodiscard]] step_report download_report(B& b) const {
     return host_copy<step_report, typename B::memory_space>(b, report_.view_all()).view_all()(0);

@@ -19,6 +19,7 @@ using mql4grec::test::cuda_counts;
 
 // Bytes a block: those of the GPUs with the fewest, of compute capability 8.6 and 8.9; an H100 has 227 KiB.
 constexpr std::size_t shared_without_asking = 48 << 10, shared_at_most = 99 << 10;
+constexpr int multiprocessors = 132, blocks_at_once = 2;  // the latter of each multiprocessor, whatever the kernel
 
 struct runtime {
   cuda_counts counts;
@@ -120,6 +121,9 @@ cudaError_t cudaLaunchKernel(void const* kernel, dim3 grid, dim3 block, void**, 
   return cudaSuccess;
 }
 cudaError_t cudaLaunchKernelExC(cudaLaunchConfig_t const* how, void const* kernel, void**) {
+  for (unsigned i = 0; i < how->numAttrs; ++i)
+    if (how->attrs[i].id == cudaLaunchAttributeCooperative && how->gridDim.x > multiprocessors * blocks_at_once)
+      state().complain("a launch of blocks that wait for each other, more than run at the same time");
   state().launch(kernel, how->gridDim, how->blockDim, how->dynamicSmemBytes);
   return cudaSuccess;
 }
@@ -135,7 +139,9 @@ cudaError_t cudaGetDevice(int* device) {
 }
 cudaError_t cudaSetDevice(int) { return cudaSuccess; }
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr what, int) {
-  *value = what == cudaDevAttrComputeCapabilityMajor ? 9 : what == cudaDevAttrMultiProcessorCount ? 132 : 1024;
+  *value = what == cudaDevAttrComputeCapabilityMajor ? 9
+           : what == cudaDevAttrMultiProcessorCount  ? multiprocessors
+                                                     : 1024;
   return cudaSuccess;
 }
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* what, void const*) {
@@ -148,6 +154,11 @@ cudaError_t cudaFuncSetAttribute(void const* kernel, cudaFuncAttribute, int byte
   if (static_cast<std::size_t>(bytes) > shared_at_most)
     state().complain("a kernel requests " + std::to_string(bytes) + " bytes of shared memory");
   state().shared_allowed[kernel] = static_cast<std::size_t>(bytes);
+  return cudaSuccess;
+}
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, void const*, int, std::size_t,
+                                                                   unsigned) {
+  *blocks = blocks_at_once;
   return cudaSuccess;
 }
 cudaError_t cudaGetLastError() { return cudaSuccess; }

@@ -141,8 +141,7 @@ buffer<float, host_space> random_features(index_t rows, index_t width) {
 }
 }  // namespace
 
-TEST_CASE(
-    "CUDA calls: an RQ-VAE training step is one graph followed by one wait; assigning codes makes no invalid call") {
+TEST_CASE("CUDA calls: an RQ-VAE training step is one graph and two waits; assigning codes makes no invalid call") {
   device b({.products = precision::bf16});
   quantize::rq_vae<device, float> model(b, {.input_width = 384});
   auto const memory = random_features(5000, 384);
@@ -157,11 +156,12 @@ TEST_CASE(
       auto const counts = take_counts();
       check_nothing_wrong(counts);
       print_counts("a translator's step", counts);
+      if (step == 2) CHECK(counts.captured_kernels < 130);  // one of them all rounds of Sinkhorn
       if (step < 3) continue;
       CHECK(counts.graphs == 1);
       CHECK(counts.kernels + counts.products == (device_bytes > 0 ? 1 : 0));  // the batch is gathered
       CHECK(counts.uploads == 2);  // which rows, or the rows; learning rate and number
-      CHECK(counts.waits <= 5);    // norm, reconstruction, quantization, nearest codes; a buffer that is written again
+      CHECK(counts.waits <= 3);    // reconstruction and norm; quantization and revival; a buffer that is written again
       CHECK(counts.allocations == 0);
     }
   }

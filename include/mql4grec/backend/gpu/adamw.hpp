@@ -86,10 +86,11 @@ double sum(backend<System>& b, in_vector<backend<System>, T> x) {
   return detail::sum_over<double>(b, x.size(), detail::wide_entry<T>{x.data});
 }
 
-/// to (n) = min(to, from) entry by entry; returns Σ to. Waits.
+/// to (n) = min(to, from) entry by entry; total (1) = Σ to, in double
 template <Real T, class System>
-double minimum_in_place(backend<System>& b, in_vector<backend<System>, T> from, out_vector<backend<System>, T> to) {
-  return detail::sum_over<double>(b, to.size(), detail::minimum_in_place_entry<T>{from.data, to.data});
+void minimum_in_place(backend<System>& b, in_vector<backend<System>, T> from, out_vector<backend<System>, T> to,
+                      out_vector<backend<System>, double> total) {
+  detail::sum_into<double>(b, to.size(), detail::minimum_in_place_entry<T>{from.data, to.data}, total.data);
 }
 
 /// to (n) += from (n)

@@ -24,6 +24,7 @@
 #include "mql4grec/backend/gpu/procrustes.hpp"
 #include "mql4grec/backend/gpu/relative_bias.hpp"
 #include "mql4grec/backend/gpu/residual_norm.hpp"
+#include "mql4grec/backend/gpu/revive_codes.hpp"
 #include "mql4grec/backend/gpu/rms_norm.hpp"
 #include "mql4grec/backend/gpu/rotary.hpp"
 #include "mql4grec/backend/gpu/runtime/backend.hpp"

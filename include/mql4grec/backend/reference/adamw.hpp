@@ -40,15 +40,16 @@ auto sum(backend&, in_vector<backend, T> x) {
   return total;
 }
 
-/// to (n) = min(to, from) entry by entry; returns Σ to.
+/// to (n) = min(to, from) entry by entry; total (1) = Σ to, in double
 template <Real T>
-double minimum_in_place(backend&, in_vector<backend, T> from, out_vector<backend, T> to) {
+void minimum_in_place(backend&, in_vector<backend, T> from, out_vector<backend, T> to,
+                      out_vector<backend, double> total) {
   double sum = 0;
   for (index_t i = 0; i < to.size(); ++i) {
     if (from(i) < to(i)) to(i) = from(i);
     sum += static_cast<double>(to(i));
   }
-  return sum;
+  total(0) = sum;
 }
 
 /// total (1) = Σ x², in double

@@ -23,6 +23,7 @@
 #include "mql4grec/backend/reference/patches.hpp"
 #include "mql4grec/backend/reference/procrustes.hpp"
 #include "mql4grec/backend/reference/relative_bias.hpp"
+#include "mql4grec/backend/reference/revive_codes.hpp"
 #include "mql4grec/backend/reference/rms_norm.hpp"
 #include "mql4grec/backend/reference/rotary.hpp"
 #include "mql4grec/backend/reference/select_beams.hpp"

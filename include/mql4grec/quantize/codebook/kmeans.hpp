@@ -36,11 +36,13 @@ struct kmeans_result {
 /// The operations that k-means requires from a backend.
 template <class B>
 concept KmeansOps = NearestCodeOps<B, float> &&
-    requires(B& b, in_matrix<B, float> x, out_matrix<B, float> y, in_vector<B, code_t> codes, out_vector<B, float> v) {
+    requires(B& b, in_matrix<B, float> x, out_matrix<B, float> y, in_vector<B, code_t> codes, out_vector<B, float> v,
+             in_vector<B, index_t> which, out_vector<B, double> total) {
+  gather_rows<float>(b, x, which, y);
   squared_distances<float>(b, x, x, y);
   add_to_codes<float>(b, x, codes, y, v);
-  { minimum_in_place<float>(b, v, v) } -> std::same_as<double>;
-  { sum<float>(b, v) } -> std::same_as<double>;
+  minimum_in_place<float>(b, v, v, total);
+  sum_into<float>(b, v, total);
   { sum_of_squares<float>(b, v) } -> std::same_as<double>;
 };
 
@@ -50,7 +52,8 @@ namespace detail {
 template <Backend B>
 class kmeans_run {
   static_assert(KmeansOps<B>,
-                "this backend has no add_to_codes, minimum_in_place or sum for float; add them in backend/<name>/");
+                "this backend lacks gather_rows, add_to_codes, minimum_in_place or sum_into for float; add it in "
+                "backend/<name>/{gather_rows,nearest_code,adamw}.hpp");
   using space = typename B::memory_space;
 
  public:
@@ -62,7 +65,8 @@ class kmeans_run {
         block_(std::max<index_t>(1024, (rows.rows() + most_blocks - 1) / most_blocks)),
         blocks_((rows.rows() + block_ - 1) / block_),
         codes_(backend.template allocate<code_t>(rows.rows())),
-        distances_(backend.template allocate<float>(rows.rows())) {}
+        distances_(backend.template allocate<float>(rows.rows())),
+        sums_(backend.template allocate<double>(blocks_)) {}
 
   /// Throws error for the first row that isn't finite.
   void check_rows() {
@@ -91,15 +95,13 @@ class kmeans_run {
 
   /// Assigns every row to its nearest vector; returns the mean squared distance.
   double assign() {
-    std::vector<double> sums(to_size(blocks_));
     for_each_block([&](B& worker, index_t block, index_t first, index_t count) {
       auto const distances = distances_.view_all().part(first, count);
       nearest_code<float>(worker, rows_.row_block(first, count), vectors_, codes_.view_all().part(first, count),
                           distances);
-      sums[to_size(block)] = sum<float>(worker, distances);
+      sum_into<float>(worker, distances, sum_of(block));
     });
-    ranks_.all_reduce(std::span(sums));  // zeros of all ranks but one: exact
-    return std::accumulate(sums.begin(), sums.end(), 0.0) / static_cast<double>(rows_.rows());
+    return sum_of_blocks() / static_cast<double>(rows_.rows());
   }
 
   /// Moves every vector to the mean of its rows. A vector without rows is moved by repair(). Returns the number of
@@ -117,22 +119,25 @@ class kmeans_run {
     gather(counts_of.view_all(), [&](index_t block) { return block * k; });
     host_copy<float, space> const all_sums(sums_of.view_all()), all_counts(counts_of.view_all());
     auto const sums = all_sums.view_all(), counts = all_counts.view_all();
-    std::vector<float> mean(to_size(w));
+    buffer<float, host_space> means(k * w);
     std::vector<index_t> empty;
+    index_t set = 0;  // the vectors before this one have been set, or are empty
     for (index_t c = 0; c < k; ++c) {
       double rows = 0;
       for (index_t block = 0; block < blocks_; ++block) rows += static_cast<double>(counts(block * k + c));
       if (rows == 0) {
+        set_vectors(set, c, means.view_all());
+        set = c + 1;
         empty.push_back(c);
         continue;
       }
       for (index_t j = 0; j < w; ++j) {
         double sum = 0;
         for (index_t block = 0; block < blocks_; ++block) sum += static_cast<double>(sums((block * k + c) * w + j));
-        mean[to_size(j)] = static_cast<float>(sum / rows);
+        means.view_all()(c * w + j) = static_cast<float>(sum / rows);
       }
-      copy(view_of(std::span<float const>(mean)), vectors_.row(c));
     }
+    set_vectors(set, k, means.view_all());
     return repair(empty);
   }
 
@@ -153,6 +158,13 @@ class kmeans_run {
                                            visit(worker, mine.first + block, begin + first, count);
                                          });
   }
+  /// Sets the vectors first … last − 1 to the rows of means (K · width).
+  void set_vectors(index_t first, index_t last, host_vector_view<float const> means) {
+    index_t const w = vectors_.columns();
+    index_t const together = vectors_.contiguous() ? last - first : 1;  // vectors per copy
+    for (; first < last; first += together)
+      copy(means.part(first * w, together * w), vectors_.row_block(first, together).flat());
+  }
   /// Gives every rank the values that all have computed, of which entries_before(block) precede those of a block.
   template <class EntriesBefore>
   void gather(out_vector<B, float> values, EntriesBefore const& entries_before) {
@@ -166,19 +178,26 @@ class kmeans_run {
     gather(distances_.view_all(), [&](index_t block) { return rows_before(block); });
   }
 
+  out_vector<B, double> sum_of(index_t block) { return sums_.view_all().part(block, 1); }
+  /// The sum of what the ranks have written to sum_of() each of its blocks, which are added in order.
+  double sum_of_blocks() {
+    std::vector<double> sums(to_size(blocks_), 0);
+    auto const mine = blocks_of(ranks_.rank());
+    host_copy<double, space> const own(backend_, std::as_const(sums_).view_all().part(mine.first, mine.count));
+    std::ranges::copy(as_span(own.view_all()), sums.begin() + mine.first);
+    ranks_.all_reduce(std::span(sums));  // zeros of all ranks but one: exact
+    return std::accumulate(sums.begin(), sums.end(), 0.0);
+  }
   /// Updates distances_ to the distance to the nearest of the first k + 1 vectors; returns their sum.
   double update_distances(index_t k) {
-    std::vector<double> sums(to_size(blocks_));
     for_each_block([&](B& worker, index_t block, index_t first, index_t count) {
       scratch_scope<B> const scope(worker.scratch());
       auto const distances = take<float>(worker, count, 1);
       squared_distances<float>(worker, rows_.row_block(first, count), in_matrix<B, float>(vectors_.row_block(k, 1)),
                                distances);
-      sums[to_size(block)] =
-          minimum_in_place<float>(worker, distances.flat(), distances_.view_all().part(first, count));
+      minimum_in_place<float>(worker, distances.flat(), distances_.view_all().part(first, count), sum_of(block));
     });
-    ranks_.all_reduce(std::span(sums));
-    return std::accumulate(sums.begin(), sums.end(), 0.0);
+    return sum_of_blocks();
   }
 
   /// The row at which the running sum of distances exceeds `place`.
@@ -231,6 +250,7 @@ class kmeans_run {
   index_t block_, blocks_;
   buffer<code_t, space> codes_;     // (n)
   buffer<float, space> distances_;  // (n)
+  buffer<double, space> sums_;      // (blocks)
 };
 
 }  // namespace detail
@@ -249,7 +269,9 @@ void seed_vectors(B& backend, in_matrix<B, float> rows, std::uint64_t seed, out_
   auto memory = backend.template allocate<float>(n * rows.columns());
   out_matrix<B, float> const sample(memory.view_all().data, n, rows.columns());
   auto const order = epoch_order(rows.rows(), seed, 0);
-  for (index_t i = 0; i < n; ++i) copy<float>(backend, rows.row(order[to_size(i)]), sample.row(i));
+  scratch_scope<B> const scope(backend.scratch());
+  device_copy<index_t, B> const which(backend, view_of(std::span<index_t const>(order).first(to_size(n))));
+  gather_rows<float>(backend, rows, which.view_all(), sample);
   kmeans_run<B>(backend, in_matrix<B, float>(sample), vectors, ranks).seed(random);
 }
 

@@ -3,9 +3,8 @@
 // with the file and refuses to continue if they differ.
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <string>
-#include <vector>
+#include <utility>
 
 #include "mql4grec/core/json_fwd.hpp"
 #include "mql4grec/core/macros.hpp"
@@ -43,20 +42,16 @@ json run_conditions(rq_vae_training_options const& o, rq_vae_config const& c, in
 /// Adds to the state how long each code has been idle; see train::Trainer.
 template <Backend B>
 train::extra_state extra_state_of(rq_vae_trainer<B, float> const& trainer) {
-  auto const idle = std::make_shared<std::vector<std::int32_t>>();
-  for (auto const& level : trainer.idle()) idle->insert(idle->end(), level.begin(), level.end());
-  return {.tensors = {{"idle", {std::ssize(*idle)}, view_of(std::span<std::int32_t const>(*idle))}}, .owner = idle};
+  auto const idle =
+      std::make_shared<host_copy<std::int32_t, typename B::memory_space>>(trainer.backend(), trainer.idle());
+  return {.tensors = {{"idle", {trainer.idle().size()}, idle->view_all()}}, .owner = idle};
 }
 /// Reads how long each code has been idle. Throws file_error.
 template <Backend B>
 void restore_extra_state(rq_vae_trainer<B, float>& trainer, train::state_file const& file) {
-  index_t codes = 0;
-  for (auto const& level : trainer.idle()) codes += std::ssize(level);
-  std::vector<std::int32_t> idle(to_size(codes));
-  file.tensors().read("idle", {codes}, view_of(std::span(idle)));
-  auto next = idle.begin();
-  for (auto& level : trainer.idle())
-    for (auto& batches : level) batches = *next++;
+  buffer<std::int32_t, host_space> idle(trainer.idle().size());
+  file.tensors().read("idle", {idle.size()}, idle.view_all());
+  copy(std::as_const(idle).view_all(), trainer.idle());
 }
 
 }  // namespace mql4grec::quantize

@@ -19,6 +19,7 @@
 #include <tuple>
 
 #include "mql4grec/backend/contract/graph_cache.hpp"
+#include "mql4grec/backend/contract/revive_codes.hpp"
 #include "mql4grec/optim/gradient.hpp"
 #include "mql4grec/quantize/codebook/residual_quantizer.hpp"
 #include "mql4grec/quantize/rq_vae/pass.hpp"
@@ -66,10 +67,11 @@ enum class quantize_mode { quantize, bypass };
 template <class B, class T>
 concept RqVaeTrainingOps = Backend<B> &&
     requires(B& b, in_matrix<B, T> x, out_matrix<B, T> y, in_vector<B, code_t> codes, in_vector<B, T> v,
-             out_vector<B, T> counts, out_vector<B, double> sums) {
+             out_vector<B, T> counts, out_vector<B, double> sums, level_batch<typename B::memory_space, T> batch,
+             trained_codes<typename B::memory_space, T> trained) {
   add_to_codes<T>(b, x, codes, y, counts);
-  squared_distances<T>(b, x, x, y);
   sum_of_squares_into<T>(b, v, sums);
+  revive_codes<T>(b, index_t{}, batch, trained, sums);
 };
 
 /// Trains a model step by step. The backend and the model must outlive this object. Not thread safe; a step uses all
@@ -77,8 +79,8 @@ concept RqVaeTrainingOps = Backend<B> &&
 template <Backend B, class T>
 class rq_vae_trainer {
   static_assert(RqVaeTrainingOps<B, T>,
-                "this backend lacks add_to_codes, squared_distances or sum_of_squares_into for this scalar; add it in "
-                "backend/<name>/{nearest_code,adamw}.hpp");
+                "this backend lacks add_to_codes, sum_of_squares_into or revive_codes for this scalar; add it in "
+                "backend/<name>/{nearest_code,adamw,revive_codes}.hpp");
   using space = typename B::memory_space;
 
  public:
@@ -102,13 +104,13 @@ class rq_vae_trainer {
     for (index_t l = 0; l < c.levels(); ++l) {
       double const epsilon = l < std::ssize(options.epsilons) ? options.epsilons[to_size(l)] : 0;
       assignments_.push_back(assignment_with(epsilon, options.sinkhorn_iterations));
-      idle_.emplace_back(to_size(c.codes[to_size(l)]), 0);
     }
+    idle_ = backend.template allocate<std::int32_t>(number_of_codes(c));
     for (index_t l = 0; l <= c.levels(); ++l)
       residual_memory_.push_back(backend.template allocate<T>(options.batch_size * c.latent_width));
-    for (auto* codes : {&code_memory_, &nearest_memory_})
-      *codes = backend.template allocate<code_t>(c.levels() * options.batch_size);
-    squared_residuals_ = backend.template allocate<double>(c.levels());
+    code_memory_ = backend.template allocate<code_t>(c.levels() * options.batch_size);
+    nearest_memory_ = backend.template allocate<code_t>(options.batch_size);
+    squared_residuals_and_revived_ = backend.template allocate<double>(2 * c.levels());
     for (index_t i = 0; i < backend.workers(); ++i)
       workers_.push_back(std::make_unique<worker_state>(backend.worker(i), model));
     if (options.gradient_shards > 0 || communicator_.world_size() > 1) divide_into_shards();
@@ -128,11 +130,11 @@ class rq_vae_trainer {
   optim::adamw_state<B, T>& moments() { return moments_; }
   /// The state of AdamW, const.
   optim::adamw_state<B, T> const& moments() const { return moments_; }
-  /// (levels)(K): batches since a code was last the nearest of any row. With parameters and moments, this is the whole
-  /// state of a run.
-  std::vector<std::vector<std::int32_t>>& idle() { return idle_; }
+  /// (Σ K), level by level: batches since a code was last the nearest of any row. With parameters and moments, this is
+  /// the whole state of a run.
+  out_vector<B, std::int32_t> idle() { return idle_.view_all(); }
   /// The same, const.
-  std::vector<std::vector<std::int32_t>> const& idle() const { return idle_; }
+  in_vector<B, std::int32_t> idle() const { return idle_.view_all(); }
 
   /// The rows of a batch that this rank computes: with several ranks, those of its shards.
   row_range own_rows(index_t batch_rows) const {
@@ -156,9 +158,7 @@ class rq_vae_trainer {
   /// Makes one update; the arguments are those of losses_and_gradient(). Throws training_error when the loss or the
   /// gradient isn't finite; parameters and moments are unchanged then.
   rq_vae_losses step(in_matrix<B, T> x, quantize_mode mode = quantize_mode::quantize, index_t batch_rows = 0) {
-    auto losses = sums_ ? finish_update(losses_and_gradient(x, mode, batch_rows), mode) : update(x, mode);
-    if (mode == quantize_mode::quantize) losses.revived = revive();
-    return losses;
+    return sums_ ? finish_update(losses_and_gradient(x, mode, batch_rows), mode) : update(x, mode);
   }
 
   /// The gradient of the last batch, with the layout of the model's parameters.
@@ -178,13 +178,11 @@ class rq_vae_trainer {
     buffer<T, space> error;                   // (1) Σ (x̂ − x)² of the worker's rows
 
     worker_state(B& worker, rq_vae<B, T> const& model)
-        : code_sums(worker.template allocate<T>(codes_of(model) * model.config().latent_width)),
-          code_counts(worker.template allocate<T>(codes_of(model))),
+        : code_sums(worker.template allocate<T>(number_of_codes(model.config()) * model.config().latent_width)),
+          code_counts(worker.template allocate<T>(number_of_codes(model.config()))),
           error(worker.template allocate<T>(1)) {}
-    static index_t codes_of(rq_vae<B, T> const& model) {
-      return std::reduce(model.config().codes.begin(), model.config().codes.end());
-    }
   };
+  static index_t number_of_codes(rq_vae_config const& c) { return std::reduce(c.codes.begin(), c.codes.end()); }
   /// The rows of the batch that a worker processes.
   row_range rows_of(index_t worker) const { return worker_share{worker, backend_.workers()}.of(rows_); }
   worker_state& state(index_t worker) { return *workers_[to_size(worker)]; }
@@ -199,11 +197,16 @@ class rq_vae_trainer {
   rq_vae_losses update(in_matrix<B, T> x, quantize_mode mode) {
     return finish_update(losses_and_gradient(x, mode), mode);
   }
-  rq_vae_losses finish_update(rq_vae_losses const& losses, quantize_mode mode) {
-    optim::expect_finite(moments_.step + 1, step_report{losses.total, norm_});
+  rq_vae_losses finish_update(rq_vae_losses losses, quantize_mode mode) {
+    step_report const report{losses.total, norm_};
+    optim::expect_finite(moments_.step + 1, report);
     optim::update<T>(backend_, options_.optimizer, {options_.learning_rate, norm_}, model_.layout(),
                      {gradient(), model_.parameters(), moments_});
-    if (mode == quantize_mode::quantize && options_.revive_after > 0) find_nearest();
+    if (!revives(mode)) return losses;
+    scratch_scope<B> const scope(backend_.scratch());
+    device_copy<step_report, B> const in_memory(backend_, host_vector_view<step_report const>(&report, 1));
+    revive(in_memory.view_all());
+    losses.revived = level_sums().revived;
     return losses;
   }
   rq_vae_losses update(in_matrix<B, T> x, quantize_mode mode) requires
@@ -215,12 +218,15 @@ class rq_vae_trainer {
       sum_into<T>(backend_, std::as_const(workers_.front()->error).view_all(), step_.loss());
       step_.template update<T>(backend_, options_.optimizer, std::nullopt, model_.layout(),
                                {gradient(), model_.parameters(), moments_});
-      if (mode == quantize_mode::quantize && options_.revive_after > 0) find_nearest();
+      if (revives(mode)) revive(step_.report());
     });
-    norm_ = step_.download_report(backend_).norm;
-    auto const losses = losses_of_batch();
+    auto const report = step_.download_report(backend_);
+    norm_ = report.norm;
+    auto const sums = level_sums();
+    auto losses = losses_with(report.loss, sums.squared_residuals);
     optim::expect_finite(moments_.step + 1, step_report{losses.total, norm_});
     ++moments_.step;
+    if (revives(mode)) losses.revived = sums.revived;
     return losses;
   }
 
@@ -385,20 +391,35 @@ class rq_vae_trainer {
         assignments_[to_size(level)]);
   }
 
-  /// The nearest code of each row at each level; at a balanced level, with the vectors after the update. A balanced
-  /// assignment uses every code, including codes that are no row's nearest and would therefore never be assigned to an
-  /// item.
-  void find_nearest() {
-    for (index_t l = 0; l < model_.config().levels(); ++l) {
-      auto const found = nearest_rows(l);
-      if (is_row_by_row(assignments_[to_size(l)]))
-        copy<code_t>(backend_, code_rows(l, {0, rows_}), found);
-      else
-        nearest_assignment{}.template assign<T>(backend_, residual(l), model_.weights().codebooks[to_size(l)], found);
+  bool revives(quantize_mode mode) const { return mode == quantize_mode::quantize && options_.revive_after > 0; }
+  /// Moves the codes that have been no row's nearest for revive_after batches, level by level.
+  void revive(in_vector<B, step_report> report) {
+    auto const& c = model_.config();
+    index_t first_code = 0;
+    for (index_t l = 0; l < c.levels(); ++l) {
+      auto const moment = [&](buffer<T, space>& all) {
+        return nn::matrix_at(all.view_all(), model_.layout().find(detail::codebook_name(to_size(l))).offset,
+                             c.codes[to_size(l)], c.latent_width);
+      };
+      revive_codes<T>(backend_, options_.revive_after,
+                      {.nearest = nearest_rows(l), .before = residual(l), .after = residual(l + 1), .report = report},
+                      {.vectors = model_.codebook(l),
+                       .first_moments = moment(moments_.first),
+                       .second_moments = moment(moments_.second),
+                       .idle = idle_.view_all().part(first_code, c.codes[to_size(l)])},
+                      squared_residuals_and_revived_.view_all().part(c.levels() + l, 1));
+      first_code += c.codes[to_size(l)];
     }
   }
-  out_vector<B, code_t> nearest_rows(index_t level) {
-    return nearest_memory_.view_all().part(level * options_.batch_size, rows_);
+  /// The nearest code of each row at a level; at a balanced one, with the vectors after the update. A balanced
+  /// assignment uses every code, including codes that are no row's nearest and would therefore never be assigned to an
+  /// item.
+  in_vector<B, code_t> nearest_rows(index_t level) {
+    if (is_row_by_row(assignments_[to_size(level)])) return code_rows(level, {0, rows_});
+    auto const found = nearest_memory_.view_all().part(0, rows_);
+    nearest_assignment{}.template assign<T>(backend_, residual(level), model_.weights().codebooks[to_size(level)],
+                                            found);
+    return found;
   }
 
   void backpropagate(in_matrix<B, T> x, quantize_mode mode) {
@@ -414,7 +435,7 @@ class rq_vae_trainer {
     finish_codebook_gradient(mode);
     for (index_t l = 1; l <= c.levels(); ++l)
       sum_of_squares_into<T>(backend_, in_vector<B, T>(residual(l).flat()),
-                             squared_residuals_.view_all().part(l - 1, 1));
+                             squared_residuals_and_revived_.view_all().part(l - 1, 1));
   }
 
   /// Backpropagates some rows of the batch, x (rows.count, d_in), and writes Σ (x̂ − x)² to error (1).
@@ -425,13 +446,24 @@ class rq_vae_trainer {
   }
 
   rq_vae_losses losses_of_batch() {
-    double error = 0, squares = 0;
+    double error = 0;
     for (auto const& worker : workers_)
       error += static_cast<double>(
           real_part(host_copy<T, space>(backend_, std::as_const(worker->error).view_all()).view_all()(0)));
-    host_copy<double, space> const squared_residuals(backend_, squared_residuals_.view_all());
-    for (double const of_level : as_span(squared_residuals.view_all())) squares += of_level;
-    return losses_with(error, squares);
+    return losses_with(error, level_sums().squared_residuals);
+  }
+  struct sums_over_levels {
+    double squared_residuals = 0;  // after each level
+    index_t revived = 0;
+  };
+  sums_over_levels level_sums() {
+    host_copy<double, space> const all(backend_, std::as_const(squared_residuals_and_revived_).view_all());
+    sums_over_levels sums;
+    for (index_t l = 0; l < model_.config().levels(); ++l) {
+      sums.squared_residuals += all.view_all()(l);
+      sums.revived += static_cast<index_t>(all.view_all()(model_.config().levels() + l));
+    }
+    return sums;
   }
   /// The losses of a batch with this Σ (x̂ − x)² and this Σ of the squared residuals after all levels.
   rq_vae_losses losses_with(double error, double squares) const {
@@ -478,16 +510,13 @@ class rq_vae_trainer {
                   nn::matrix_at(gradient, model_.layout().find(detail::codebook_name(0)).offset, 1, sums.size()));
   }
 
-  index_t revive();
-  index_t revive_level(index_t level, std::vector<index_t> const& dead);
-
   B& backend_;
   rq_vae<B, T>& model_;
   rq_vae_trainer_options options_;
   train::host_communicator communicator_;
   optim::adamw_state<B, T> moments_;
   std::vector<any_assignment> assignments_;        // (levels)
-  std::vector<std::vector<std::int32_t>> idle_;    // (levels)(K)
+  buffer<std::int32_t, space> idle_;               // (Σ K)
   std::vector<buffer<T, space>> residual_memory_;  // (levels + 1) of (batch, width)
   buffer<code_t, space> code_memory_;              // (levels, batch)
   rq_vae_pass<B, T> pass_;
@@ -497,62 +526,13 @@ class rq_vae_trainer {
   std::optional<train::rank_sums<B, T>> sums_;           // with shards
   std::vector<train::shard_gradients<B, T>> gradients_;  // of the shards of each worker
   buffer<T, space> shard_errors_;                        // (shards): Σ (x̂ − x)² of this rank's shards
-  buffer<double, space> shard_residuals_;    // (levels, shards): Σ of the squared residuals after each level
-  buffer<code_t, space> nearest_memory_;     // (levels, batch)
-  buffer<double, space> squared_residuals_;  // (levels): sum of the squared residuals after each level
-  train::captured_update<B> step_;           // used when updates are captured
+  buffer<double, space> shard_residuals_;  // (levels, shards): Σ of the squared residuals after each level
+  buffer<code_t, space> nearest_memory_;   // (batch): of a balanced level
+  buffer<double, space> squared_residuals_and_revived_;  // (2, levels): after each level; codes of it that moved
+  train::captured_update<B> step_;                       // used when updates are captured
   graph_cache<B, std::tuple<T const*, index_t, index_t, quantize_mode>> updates_{"an RQ-VAE's training step"};
   index_t rows_ = 0;
   double norm_ = 0;
 };
-
-/// Moves the codes that have been no row's nearest for revive_after batches. Each moves to a different row, in
-/// descending order of the row's error after the level, and its moments are reset. Returns the number of moved codes.
-template <Backend B, class T>
-index_t rq_vae_trainer<B, T>::revive() {
-  if (options_.revive_after == 0) return 0;
-  index_t revived = 0;
-  host_copy<code_t, space> const nearest(backend_, std::as_const(nearest_memory_).view_all());
-  for (index_t l = 0; l < model_.config().levels(); ++l) {
-    auto& idle = idle_[to_size(l)];
-    std::vector<bool> used(idle.size(), false);
-    for (code_t const code : as_span(nearest.view_all().part(l * options_.batch_size, rows_)))
-      used[to_size(code)] = true;
-    std::vector<index_t> dead;
-    for (std::size_t i = 0; i < used.size(); ++i) {
-      idle[i] = used[i] ? 0 : idle[i] + 1;
-      if (idle[i] >= options_.revive_after) dead.push_back(static_cast<index_t>(i));
-    }
-    revived += dead.empty() ? 0 : revive_level(l, dead);
-  }
-  return revived;
-}
-
-template <Backend B, class T>
-index_t rq_vae_trainer<B, T>::revive_level(index_t level, std::vector<index_t> const& dead) {
-  scratch_scope<B> const scope(backend_.scratch());
-  index_t const width = model_.config().latent_width;
-  auto const zero = take<T>(backend_, 1, width);
-  auto const errors = take<T>(backend_, rows_, 1);
-  fill<T>(backend_, zero.flat(), T{});
-  squared_distances<T>(backend_, residual(level + 1), zero, errors);
-  std::vector<T> error(to_size(rows_));
-  copy(in_vector<B, T>(errors.flat()), view_of(std::span(error)));
-  std::vector<index_t> worst(error.size());
-  std::iota(worst.begin(), worst.end(), index_t{0});
-  auto const count = std::min(dead.size(), worst.size());
-  std::ranges::partial_sort(worst, worst.begin() + static_cast<index_t>(count), [&](index_t a, index_t b) {
-    return std::pair(-error[to_size(a)], a) < std::pair(-error[to_size(b)], b);
-  });
-  auto const codebook = model_.codebook(level);
-  index_t const offset = model_.layout().find(detail::codebook_name(to_size(level))).offset;
-  for (std::size_t i = 0; i < count; ++i) {
-    copy<T>(backend_, residual(level).row(worst[i]), codebook.row(dead[i]));
-    for (auto* moment : {&moments_.first, &moments_.second})
-      fill<T>(backend_, moment->view_all().part(offset + dead[i] * width, width), T{});
-    idle_[to_size(level)][to_size(dead[i])] = 0;
-  }
-  return static_cast<index_t>(count);
-}
 
 }  // namespace mql4grec::quantize

@@ -1,7 +1,9 @@
 #pragma once
 // Thread groups of CUDA threads: a warp (several warps share a block), or a whole block.
+#include <cooperative_groups.h>
 #include <cuda_pipeline_primitives.h>
 
+#include <algorithm>
 #include <concepts>
 #include <cstring>
 #include <type_traits>
@@ -228,18 +230,67 @@ __global__ void __launch_bounds__(Kernel::threads* groups_per_block<Kernel::thre
   kernel(group, number);
 }
 
+/// All steps of a kernel. Each block runs the groups that are its turn, and waits for the other blocks after each step.
+template <class Kernel>
+__global__ void __launch_bounds__(Kernel::threads, blocks_together<Kernel>())
+    run_groups_in_steps(Kernel kernel, index_t groups, index_t steps) {
+  static_assert(groups_per_block<Kernel::threads> == 1, "groups that take steps together are blocks");
+  extern __shared__ int4 memory[];  // aligned for anything
+  __shared__ int4 reductions[Kernel::threads / 32];
+  auto const all = cooperative_groups::this_grid();
+  for (index_t step = 0; step < steps; ++step) {
+    if (step > 0) all.sync();
+    for (index_t number = blockIdx.x; number < groups; number += gridDim.x) {
+      device_thread_group<Kernel::threads> group(reinterpret_cast<std::byte*>(memory),
+                                                 reinterpret_cast<std::byte*>(reductions),
+                                                 static_cast<int>(threadIdx.x));
+      kernel(group, number, step);
+      __syncthreads();  // the next group uses the same shared memory
+    }
+  }
+}
+
+/// Lets a kernel use so many bytes of shared memory per block.
+template <class Run>
+void allow_shared_memory(Run run, std::size_t bytes) {
+  constexpr std::size_t without_asking = 48 << 10;
+  if (bytes > without_asking)
+    check(cudaFuncSetAttribute(run, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
+          "shared memory of a kernel");
+}
+
 template <class Kernel>
 void launch_groups(cudaStream_t stream, index_t groups, Kernel const& kernel) {
   constexpr int together = groups_per_block<Kernel::threads>;
-  constexpr std::size_t without_asking = 48 << 10;
   std::size_t const each = (kernel.shared_bytes() + 15) / 16 * 16, bytes = each * together;
-  if (bytes > without_asking)
-    check(cudaFuncSetAttribute(run_group<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
-          "shared memory of a kernel");
+  allow_shared_memory(run_group<Kernel>, bytes);
   run_group<Kernel>
       <<<static_cast<unsigned>((groups + together - 1) / together), Kernel::threads * together, bytes, stream>>>(
           kernel, groups, each);
   check(cudaGetLastError(), "launch of a kernel");
+}
+
+/// One launch for all steps, by at most as many blocks as the device runs at the same time: they wait for each other.
+template <class Kernel>
+void launch_groups_in_steps(cudaStream_t stream, int device, index_t groups, index_t steps, Kernel const& kernel) {
+  auto const run = run_groups_in_steps<Kernel>;
+  std::size_t const bytes = kernel.shared_bytes();
+  allow_shared_memory(run, bytes);
+  int multiprocessors = 0, blocks_each = 0;
+  check(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device), "cudaDeviceGetAttribute");
+  check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks_each, run, Kernel::threads, bytes),
+        "cudaOccupancyMaxActiveBlocksPerMultiprocessor");
+  cudaLaunchAttribute together{};
+  together.id = cudaLaunchAttributeCooperative;
+  together.val.cooperative = 1;
+  cudaLaunchConfig_t how{};
+  how.gridDim = static_cast<unsigned>(std::min(groups, index_t{multiprocessors} * blocks_each));
+  how.blockDim = Kernel::threads;
+  how.dynamicSmemBytes = bytes;
+  how.stream = stream;
+  how.attrs = &together;
+  how.numAttrs = 1;
+  check(cudaLaunchKernelEx(&how, run, kernel, groups, steps), "launch of a kernel in steps");
 }
 
 }  // namespace detail

@@ -154,6 +154,33 @@ void for_each_group(backend<System>& b, index_t groups, Kernel const& kernel) {
     System::run_groups(b.context(), groups, kernel);
 }
 
+/// One step of a kernel that takes several.
+template <class Kernel>
+struct one_step {
+  static constexpr int threads = Kernel::threads;
+  Kernel kernel;
+  index_t step;
+
+  std::size_t shared_bytes() const { return kernel.shared_bytes(); }
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t number) const {
+    kernel(group, number, step);
+  }
+};
+
+/// Runs kernel(group, number, step) for each group number in [0, groups), in any order, and that for each step in
+/// [0, steps), one after the other: what a group writes to the backend's memory in a step, all groups may read in the
+/// next. Shared memory and local variables don't outlive a step. A system whose groups can wait for each other has
+/// run_groups_in_steps, which is a single launch.
+template <class System, class Kernel>
+void for_each_group_in_steps(backend<System>& b, index_t groups, index_t steps, Kernel const& kernel) {
+  if (groups == 0 || steps == 0) return;
+  if constexpr (requires { System::run_groups_in_steps(b.context(), groups, steps, kernel); })
+    System::run_groups_in_steps(b.context(), groups, steps, kernel);
+  else
+    for (index_t step = 0; step < steps; ++step) for_each_group(b, groups, one_step<Kernel>{kernel, step});
+}
+
 }  // namespace detail
 
 }  // namespace mql4grec::gpu

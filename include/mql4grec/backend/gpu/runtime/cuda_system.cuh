@@ -257,6 +257,11 @@ struct cuda {
   static void run_groups(context const& c, index_t groups, Kernel const& kernel) {
     detail::launch_groups(c.stream(), groups, kernel);
   }
+  /// Launches a kernel whose thread groups wait for each other after each step.
+  template <class Kernel>
+  static void run_groups_in_steps(context const& c, index_t groups, index_t steps, Kernel const& kernel) {
+    detail::launch_groups_in_steps(c.stream(), c.how().device, groups, steps, kernel);
+  }
 
  private:
   static void copy_at_once(void const* from, void* to, std::size_t bytes, cudaMemcpyKind kind, void const* on_device) {

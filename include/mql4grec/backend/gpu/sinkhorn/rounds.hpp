@@ -5,7 +5,9 @@
 // underflow that wouldn't in the reference, the next round multiplies u and v into P. The first round always does,
 // since its range is the widest.
 //
-// The range of the distances, the sum and that decision stay on the device: the host never waits.
+// The range of the distances, the sum and that decision stay on the device: the host never waits. All rounds are one
+// kernel, whose groups wait for each other twice in a round.
+#include <algorithm>
 #include <cmath>
 
 #include "mql4grec/backend/contract/sinkhorn.hpp"
@@ -259,6 +261,31 @@ struct scale_codes : sinkhorn_tables<System> {
     group.each([&](int t) {
       if (t == 0) this->of_codes[block] = far ? far_factor : nothing_special;
     });
+  }
+};
+
+/// All rounds: an even step scales rows, an odd one codes.
+template <class System>
+struct sinkhorn_rounds : sinkhorn_tables<System> {
+  static constexpr std::size_t shared_bytes() {
+    return std::max(scale_rows<System>::shared_bytes(), scale_codes<System>::shared_bytes());
+  }
+  sinkhorn_order order;
+
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t number, index_t step) const {
+    if (step % 2 == 0 && number < this->chunks())
+      scale_rows<System>{*this, scaling_of_round(step / 2)}(group, number);
+    else if (step % 2 == 1 && number < this->blocks())
+      scale_codes<System>{*this}(group, number);
+  }
+
+ private:
+  /// If samples come last, the scaling of codes comes first: the first round only sums the rows, and the last one needs
+  /// no scaling of rows, since that changes no row's largest code.
+  MQL4GREC_HD row_scaling scaling_of_round(index_t round) const {
+    if (order == sinkhorn_order::codes_last) return round == 0 ? row_scaling::first_round : row_scaling::later_round;
+    return round == 0 ? row_scaling::none : round == 1 ? row_scaling::first_round : row_scaling::later_round;
   }
 };
 

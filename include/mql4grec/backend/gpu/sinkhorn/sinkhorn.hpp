@@ -93,15 +93,8 @@ void sinkhorn_assign(backend<System>& b, in_matrix<backend<System>, T> distances
   detail::for_each_group(b, tables.chunks(), detail::range_of<in>{distances, tables.rows_each, tables.ranges});
   detail::for_each_group(b, tables.chunks(), detail::fill_range<System, in>{tables, distances, options.epsilon});
   detail::for_each_group(b, 1, detail::start_factors<System>{tables});
-  auto const round = [&](detail::row_scaling rows) {
-    detail::for_each_group(b, tables.chunks(), detail::scale_rows<System>{tables, rows});
-    detail::for_each_group(b, tables.blocks(), detail::scale_codes<System>{tables});
-  };
-  bool const rows_last = options.order == sinkhorn_order::samples_last && options.iterations > 0;
-  if (rows_last)
-    round(detail::row_scaling::none);  // the last round needs no scaling of rows: it changes no row's largest code
-  for (int done = 0; done < options.iterations - rows_last; ++done)
-    round(done == 0 ? detail::row_scaling::first_round : detail::row_scaling::later_round);
+  detail::for_each_group_in_steps(b, std::max<index_t>(tables.chunks(), tables.blocks()), 2 * options.iterations,
+                                  detail::sinkhorn_rounds<System>{tables, options.order});
   detail::for_each_group(b, distances.rows(),
                          detail::largest_share_code_of_row<T, System, in>{tables, distances, codes.data});
 }
