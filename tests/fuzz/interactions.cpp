@@ -57,8 +57,8 @@ std::string with_right_sums(std::string content) {
                      header.interactions < 4096 && header.key_bytes >= 0 && header.key_bytes < 4096;
   catalog::detail::packed_layout const at(small ? header : catalog::detail::packed_header{});
   if (small && at.end <= std::ssize(content)) {
-    auto const sum = [&](index_t begin, index_t end) {
-      auto const bytes = std::as_bytes(std::span(content)).subspan(to_size(begin), to_size(end - begin));
+    auto const sum = [&](index_t first, index_t end) {
+      auto const bytes = std::as_bytes(std::span(content)).subspan(to_size(first), to_size(end - first));
       return core::detail::section_checksum(bytes, [](auto) {});
     };
     header.sums = {sum(at.items, at.items + header.interactions * 4), sum(at.times, at.offsets),
