@@ -349,6 +349,44 @@ TEST_CASE_TEMPLATE("attention: equals the reference for a batch of a long and a 
   check_close(both_passes<T>(fast, p), both_passes<T>(exact, p), 10 * tolerance<typename S::backend, T>);
 }
 
+TEST_CASE("attention: NaN and +∞ scores give NaN, and so do scores of −∞ only, as in the reference") {
+  cpu::backend fast;
+  reference::backend exact;
+  float const nan = std::numeric_limits<float>::quiet_NaN(), infinite = std::numeric_limits<float>::infinity();
+  problem const p{.queries = {20}, .keys = {20}, .heads = 1, .width = 16, .causal = true};
+  auto const result = [&](auto& b, operands<float> const& x) {
+    auto const offsets = offsets_of(p.queries);
+    auto weights = poisoned<float>(b, p.scores());
+    auto context = poisoned<float>(b, x.q.extents());
+    attention_forward<float>(
+        b, inputs<std::remove_reference_t<decltype(b)>, float>(p, x.q, x.k, x.v, x.bias, offsets, offsets), weights,
+        context);
+    return numbers_of(context).values;
+  };
+  auto const check = [&](operands<float> const& x, bool first_is_nan, bool last_is_nan) {
+    auto const expected = result(exact, x);
+    CHECK((std::isnan(expected.front()) == first_is_nan && std::isnan(expected.back()) == last_is_nan));
+    for_each_instruction_set([&] {
+      auto const actual = result(fast, x);
+      for (std::size_t i = 0; i < expected.size(); ++i)
+        CHECK((std::isnan(expected[i]) ? std::isnan(actual[i]) : std::abs(actual[i] - expected[i]) < 1e-5));
+    });
+  };
+  operands<float> x(p);
+  x.q = constant({20, 16}, 1.f);  // a score is the sum of a key
+  for (float const bad : {nan, infinite, -infinite})
+    for (std::size_t key : {0, 3, 17}) {
+      operands<float> changed = x;
+      changed.k.values[key * 16] = bad;
+      check(changed, key == 0, bad != -infinite);
+    }
+  for (float const bad : {nan, infinite, -infinite}) {
+    operands<float> changed = x;
+    for (std::size_t key = 0; key < 20; ++key) changed.k.values[key * 16] = bad;
+    check(changed, true, true);
+  }
+}
+
 TEST_CASE_TEMPLATE("attention: is deterministic", B, MQL4GREC_TEST_BACKENDS) {
   B backend;
   problem const p{

@@ -106,6 +106,20 @@ TEST_CASE("int8: rows of zeros give zeros; NaN and infinity make their own row n
   }
 }
 
+TEST_CASE("int8: NaN and infinity in a weight give NaN in their own column") {
+  cpu::backend backend;
+  float const nan = std::numeric_limits<float>::quiet_NaN(), infinite = std::numeric_limits<float>::infinity();
+  auto const weight = on(backend, matrix{{1.f, nan, 2.f}, {1.f, 2.f, 3.f}, {-infinite, 1.f, 1.f}});
+  for (auto const level : int8_levels()) {
+    cpu::detail::int8_weight const packed(weight, 1, level);
+    auto y = poisoned<float>(backend, {2, 3});
+    packed.product(backend, on(backend, matrix{{1.f, 1.f, 1.f}, {0.f, 0.f, 0.f}}), y);
+    auto const values = numbers_of(y).values;
+    for (std::size_t i : {0, 2, 3, 5}) CHECK(std::isnan(values[i]));
+    CHECK((std::abs(values[1] - 6) < 0.1 && values[4] == 0));
+  }
+}
+
 TEST_CASE("int8: frozen products use it; other products, and machines without instructions, compute in fp32") {
   cpu::backend integers(1, precision::int8), plain;
   auto const w = random_normal<float>({70, 33}, 1), x = random_normal<float>({5, 33}, 2);

@@ -53,16 +53,20 @@ void int8_weight::pack(in_matrix<backend, float> weight, double alpha) {
   auto* const entries = reinterpret_cast<std::int8_t*>(words_.view_all().data);
   for (index_t i = 0; i < rows_; ++i) {
     float highest = 0;
-    for (index_t p = 0; p < inner_; ++p) highest = std::max(highest, std::abs(weight(i, p)));
+    bool finite = true;  // otherwise the scale is NaN, and so is a column of the product
+    for (index_t p = 0; p < inner_; ++p) {
+      highest = std::max(highest, std::abs(weight(i, p)));
+      finite = finite && std::isfinite(weight(i, p));
+    }
     float const factor = highest > 1e-30f ? highest_entry / highest : 0.f;
     std::int8_t* const column = entries + (i / width * width * quads() + i % width) * 4;
     std::int32_t sum = 0;
     for (index_t p = 0; p < inner_; ++p) {
-      auto const entry = static_cast<std::int8_t>(std::nearbyint(weight(i, p) * factor));
+      auto const entry = static_cast<std::int8_t>(finite ? std::nearbyint(weight(i, p) * factor) : 0.f);
       column[p / 4 * width * 4 + p % 4] = entry;
       sum += entry;
     }
-    scales_.view_all()(i) = static_cast<float>(alpha) * highest / highest_entry;
+    scales_.view_all()(i) = finite ? static_cast<float>(alpha) * highest / highest_entry : NAN;
     offsets_.view_all()(i) = 128 * sum;
   }
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 
 #include "mql4grec/backend/cpu/runtime/dispatch.hpp"
 
@@ -43,7 +44,7 @@ typedef float four_floats __attribute__((vector_size(16)));  ///< what reduce_* 
                                                                                                          \
   MQL4GREC_INLINE __VA_ARGS__ void exp_##set(floats_##set& x) {                                          \
     constexpr float to_integer = 12582912.f;                                                             \
-    x = x > -87.f ? x : floats_##set{} - 87.f;                                                           \
+    x = x < -87.f ? floats_##set{} - 87.f : x; /* keeps NaN */                                           \
     floats_##set const shifted = x * 1.44269504f + to_integer, n = shifted - to_integer;                 \
     floats_##set const r = (x - n * 0.693359375f) - n * -2.12194440e-4f;                                 \
     floats_##set p = r * 1.9875691500e-4f + 1.3981999507e-3f;                                            \
@@ -66,12 +67,13 @@ typedef float four_floats __attribute__((vector_size(16)));  ///< what reduce_* 
                                                                                                          \
   __VA_ARGS__ inline void softmax_rows_##set(score_rows of, float* weights, float const* bias) {         \
     constexpr index_t width = register_bytes / sizeof(float);                                            \
+    constexpr float infinity = std::numeric_limits<float>::infinity();                                   \
     ints_##set first;                                                                                    \
     for (int l = 0; l < width; ++l) first[l] = l;                                                        \
     for (index_t i = 0; i < of.queries; ++i, weights += of.keys) {                                       \
       float* const row = of.data + i * of.stride;                                                        \
       int const visible = static_cast<int>(of.visible(i));                                               \
-      floats_##set sum = {}, top = sum - 3e38f;                                                          \
+      floats_##set sum = {}, top = sum - infinity;                                                       \
       ints_##set at = first;                                                                             \
       for (index_t j = 0; j < of.stride; j += width, at += static_cast<int>(width)) {                    \
         floats_##set x, b;                                                                               \
@@ -81,7 +83,7 @@ typedef float four_floats __attribute__((vector_size(16)));  ///< what reduce_* 
           std::memcpy(&b, bias - i + j, sizeof b);                                                       \
           x += b;                                                                                        \
         }                                                                                                \
-        x = at < visible ? x : floats_##set{} - 3e38f;                                                   \
+        x = at < visible ? x : floats_##set{} - infinity;                                                \
         top = x > top ? x : top;                                                                         \
         std::memcpy(row + j, &x, sizeof x);                                                              \
       }                                                                                                  \
@@ -149,7 +151,8 @@ MQL4GREC_SOFTMAX(avx512, 64, __attribute__((target("avx512f,avx512dq,avx512bw,av
 #endif
 #undef MQL4GREC_SOFTMAX
 
-/// weights (queries, keys) = the softmax of scores, which are overwritten. `bias`, if not null, points to the bias of
+/// weights (queries, keys) = the softmax of scores, which are overwritten. As in the reference, a query with a score of
+/// NaN or +∞, or with no score above −∞, has weights of NaN. `bias`, if not null, points to the bias of
 /// key 0 and query 0; for each further query it begins one entry earlier. Its entries are readable up to the stride of
 /// the scores.
 inline void softmax_rows(score_rows scores, float* weights, float const* bias) {
