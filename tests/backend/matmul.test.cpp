@@ -108,6 +108,15 @@ TEST_CASE_TEMPLATE("matmul: a batch is a product for each matrix of the stacks",
     }
 }
 
+#if MQL4GREC_HAS_ONEDNN
+TEST_CASE("matmul: a product that oneDNN refuses is an error") {
+  float numbers[4] = {};
+  view<float, host_space, 2> const good{numbers, 2, 2}, overlapping{numbers, 2, 2, 1};
+  CHECK_THROWS_WITH_AS(cpu::detail::onednn_product(good, overlapping, good, {}),
+                       doctest::Contains("oneDNN: a product of floats failed with status"), error);
+}
+#endif
+
 TEST_CASE("matmul: complex numbers are multiplied without conjugation, on every backend") {
   cpu::backend fast;
   reference::backend exact;

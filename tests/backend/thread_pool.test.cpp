@@ -1,8 +1,11 @@
 #include "support/backends.hpp"
 
 #include <doctest/doctest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <fstream>
 #include <set>
 #include <stdexcept>
 #include <thread>
@@ -44,6 +47,26 @@ TEST_CASE("thread pool: a pool of one thread uses the calling thread") {
   pool.run([&](index_t) { who = std::this_thread::get_id(); });
   CHECK(who == std::this_thread::get_id());
 }
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they reserve memory for each thread
+TEST_CASE("thread pool: if a thread can't be started, the others end, and the error has both numbers") {
+  index_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  rlimit usual{};
+  REQUIRE(getrlimit(RLIMIT_AS, &usual) == 0);
+  rlimit const small{.rlim_cur = to_size(pages * sysconf(_SC_PAGESIZE)) + (64u << 20), .rlim_max = usual.rlim_max};
+  REQUIRE(setrlimit(RLIMIT_AS, &small) == 0);
+  std::string what;
+  try {
+    cpu::thread_pool const pool(1000);  // their stacks need more than 64 MiB
+  } catch (error const& e) {
+    what = e.what();
+  }
+  setrlimit(RLIMIT_AS, &usual);
+  CHECK(what.starts_with("a pool of 1000 threads: only "));
+  CHECK(cpu::thread_pool(3).size() == 3);
+}
+#endif
 
 TEST_CASE("thread pool: may be destroyed without having executed a task") { CHECK(cpu::thread_pool(3).size() == 3); }
 

@@ -64,9 +64,10 @@ inline void onednn_product(in_matrix<backend, float> a, in_matrix<backend, float
   single_omp_thread const alone;
   signals_held_back const undisturbed;
   auto const flag = [](bool transpose) { return transpose ? 'T' : 'N'; };
-  dnnl_sgemm(flag(how.transpose_a), flag(how.transpose_b), c.rows(), c.columns(),
-             how.transpose_a ? a.rows() : a.columns(), static_cast<float>(how.alpha), a.data, a.stride, b.data,
-             b.stride, how.accumulate ? 1.f : 0.f, c.data, c.stride);
+  auto const status = dnnl_sgemm(flag(how.transpose_a), flag(how.transpose_b), c.rows(), c.columns(),
+                                 how.transpose_a ? a.rows() : a.columns(), static_cast<float>(how.alpha), a.data,
+                                 a.stride, b.data, b.stride, how.accumulate ? 1.f : 0.f, c.data, c.stride);
+  expects(status == dnnl_success, "oneDNN: a product of floats failed with status ", static_cast<int>(status));
 }
 
 /// Products of bfloat16 with at least so many multiply-adds are oneDNN's, which multiplies by AMX tiles. The initial

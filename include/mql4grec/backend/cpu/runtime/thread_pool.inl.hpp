@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "mql4grec/backend/cpu/runtime/thread_pool.hpp"
+#include "mql4grec/core/error.hpp"
 #include "mql4grec/core/macros.hpp"
 
 namespace mql4grec::cpu {
@@ -15,18 +16,17 @@ namespace mql4grec::cpu {
 class thread_pool::threads {
  public:
   explicit threads(index_t size) {
-    for (index_t number = 1; number < size; ++number) threads_.emplace_back([this, number] { serve(number); });
+    try {
+      for (index_t number = 1; number < size; ++number) threads_.emplace_back([this, number] { serve(number); });
+    } catch (std::exception const& failure) {  // the destructor doesn't run, and those of joinable threads terminate
+      index_t const started = this->size();
+      stop();
+      raise("a pool of ", size, " threads: only ", started, " could be started: ", failure.what());
+    }
   }
   threads(threads const&) = delete;
   threads& operator=(threads const&) = delete;
-  ~threads() {
-    {
-      std::lock_guard const lock(mutex_);
-      stopping_ = true;
-    }
-    start_.notify_all();
-    for (auto& thread : threads_) thread.join();
-  }
+  ~threads() { stop(); }
 
   index_t size() const { return static_cast<index_t>(threads_.size()) + 1; }
 
@@ -48,6 +48,14 @@ class thread_pool::threads {
   }
 
  private:
+  void stop() {
+    {
+      std::lock_guard const lock(mutex_);
+      stopping_ = true;
+    }
+    start_.notify_all();
+    for (auto& thread : threads_) thread.join();
+  }
   void serve(index_t number) {
     std::uint64_t last_round = 0;
     while (true) {
