@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -98,9 +99,33 @@ TEST_CASE("member: a missing key and a value of the wrong type are refused by na
   CHECK(member<std::string>(object, "text", "x.json") == "three");
   CHECK(complaint<file_error>([&] { return member<int>(object, "m", "x.json"); }) == "x.json: key 'm' is missing");
   CHECK(complaint<file_error>([&] { return member<int>(object, "text", "x.json"); }) ==
-        "x.json: key 'text' is a string of the wrong kind");
+        "x.json: key 'text': found \"three\", expected a whole number");
   CHECK(complaint<file_error>([&] { return member<int>(json::array(), "n", "x.json"); }) ==
         "x.json: key 'n' is missing");
+}
+
+TEST_CASE("member: whole numbers are read exactly, or refused") {
+  json const object = parse_json(R"({"part": 18.9, "far": 1e300, "high": 18446744073709551615, "more": 4294967299,
+                                     "low": -1, "yes": true, "some": [1, 2.5], "ids": {"a": 1, "b": -2147483649}})",
+                                 "x.json");
+  auto const read = [&]<class T>(T, char const* key) {
+    return complaint<file_error>([&] { return member<T>(object, key, "x.json"); });
+  };
+  CHECK(read(0, "part") == "x.json: key 'part': found 18.9, expected a whole number");
+  CHECK(read(0, "far") == "x.json: key 'far': found 1e+300, expected a whole number");
+  CHECK(read(index_t{}, "high") ==
+        "x.json: key 'high': found 18446744073709551615, expected -9223372036854775808 to 9223372036854775807");
+  CHECK(read(0, "more") == "x.json: key 'more': found 4294967299, expected -2147483648 to 2147483647");
+  CHECK(read(std::size_t{}, "low") == "x.json: key 'low': found -1, expected 0 to 18446744073709551615");
+  CHECK(read(0, "yes") == "x.json: key 'yes': found true, expected a whole number");
+  CHECK(read(std::vector<index_t>(), "some") == "x.json: key 'some': found 2.5, expected a whole number");
+  CHECK(read(std::map<std::string, int>(), "ids") ==
+        "x.json: key 'ids': found -2147483649, expected -2147483648 to 2147483647");
+  CHECK(member<std::size_t>(object, "high", "x.json") == 18446744073709551615u);
+  CHECK(member<index_t>(object, "low", "x.json") == -1);
+  CHECK(member<bool>(object, "yes", "x.json"));
+  CHECK(member<double>(object, "part", "x.json") == 18.9);
+  CHECK_THROWS_AS(member_or<int>(object, "more", 7, "x.json"), file_error);
 }
 
 TEST_CASE("member_or: absent and null give the default, a wrong type is an error") {

@@ -46,9 +46,10 @@ class json_builder final : public json_listener {
   bool key(std::string& name) override {
     auto& here = objects_.back();
     here.last = name;
-    std::string const of = objects_.size() > 1 ? " of '" + printable(objects_[objects_.size() - 2].last) + "'" : "";
-    bool const fresh = here.keys.insert(std::move(name)).second;
-    expects_file(fresh, path_, "key '", printable(here.last), "'", of, " appears twice");
+    if (!here.keys.insert(std::move(name)).second) [[unlikely]] {
+      std::string const of = objects_.size() > 1 ? " of '" + printable(objects_[objects_.size() - 2].last) + "'" : "";
+      raise<file_error>(path_.string(), ": key '", printable(here.last), "'", of, " appears twice");
+    }
     return true;
   }
   bool end_object() override {
