@@ -57,6 +57,11 @@ TEST_CASE("index_shape: an error message contains the file, the item and what wa
               "item 1, place 0: '" + word + "' does not belong there, expected one like <a_0>"));
   CHECK(has(error_message(R"({"1": ["<a_1048576>"]})"),
             "item 1, place 0: '<a_1048576>', expected a code less than 1048576"));
+  std::string many = R"({"5": [)";
+  for (char letter = 'a'; letter <= 'q'; ++letter)
+    many += (letter == 'a' ? "\"<" : ", \"<") + std::string(1, letter) + "_1048575>\"";
+  CHECK(has(error_message(many + "]}"),
+            "item 5: the codes of all levels add up to 17825792, expected less than 16777216"));
   CHECK(has(error_message(R"({"3": ["<a_1>"], "4": ["<a_1>", "<b_1>"]})"),
             "bad.json: item 4 has 2 tokens, expected 1, as many as item 3 has"));
 }

@@ -177,6 +177,11 @@ TEST_CASE("read_vocabulary: an unusable directory is refused with the reason") {
   CHECK(has(error_message(R"({"<a_0>": 5, "<a_1>": 5})"), "have the same id 5"));
   CHECK(has(error_message(R"({"<a_0>": 1})"), "have the same id 1"));
   CHECK(has(error_message(R"({"<a_0>": "5"})"), "token '<a_0>': expected an id"));
+  CHECK(has(error_message(R"({"<a_0>": 2147483646})"),
+            "token '<a_0>': expected an id of 0 or more and less than 16777216, found 2147483646"));
+  std::string many = R"({"<a_0>": 2)";
+  for (char letter = 'a'; letter <= 'q'; ++letter) many += ", \"<" + std::string(1, letter) + "_1048575>\": 5";
+  CHECK(has(error_message(many + "}"), "add up to 17825792, expected less than 16777216"));
   CHECK(has(error_message(R"({"<pad>": 3, "<a_0>": 5})"), "token <pad> must have the id 0"));
 }
 

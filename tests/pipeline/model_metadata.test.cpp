@@ -137,6 +137,10 @@ TEST_CASE("model metadata: a damaged file is a file_error that begins with its p
       "share the token <a_0>");
   check_message(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [99999999999]}], "prompts": 18})"),
                 "key 'codes': found 99999999999");
+  check_message(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [16777215, 1]}], "prompts": 18})"),
+                "key 'codes': found 16777216, expected 0 or more and less than 16777216");
+  check_message(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [2.5]}], "prompts": 18})"),
+                "key 'codes': found 2.5, expected a whole number");
   check_message(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [2]}], "prompts": -1})"),
                 "key 'prompts': found -1");
   check_message(

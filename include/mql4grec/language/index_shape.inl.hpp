@@ -1,6 +1,7 @@
 #pragma once
 // The definitions of language/index_shape.hpp.
 #include <algorithm>
+#include <numeric>
 
 #include "mql4grec/core/detail/words.hpp"
 #include "mql4grec/core/error.hpp"
@@ -18,7 +19,6 @@ namespace detail {
 MQL4GREC_DEFINITION index_t code_of(index_entry const& entry, index_t level, modality_tokens const& family) {
   auto const& [path, item, tokens] = entry;
   json const& token = tokens[to_size(level)];
-  constexpr index_t most = index_t{1} << 20;  // limits the memory that a damaged file can request
   expects_file(token.is_string(), path, "item ", item, ", place ", level, ": expected a token like \"<",
                family.prefix_of(level), "_12>\", found a ", token.type_name());
   auto const& text = token.get_ref<std::string const&>();
@@ -29,7 +29,7 @@ MQL4GREC_DEFINITION index_t code_of(index_entry const& entry, index_t level, mod
   };
   if (!word || word->prefix != family.prefix_of(level))
     refuse("' does not belong there, expected one like <", family.prefix_of(level), "_0>");
-  if (word->number >= most) refuse("', expected a code less than ", most);
+  if (word->number >= code_limit) refuse("', expected a code less than ", code_limit);
   return word->number;
 }
 
@@ -46,6 +46,9 @@ MQL4GREC_DEFINITION void widen(index_shape& shape, index_entry const& entry, mod
                shape.codes.size(), ", as many as item ", shape.item, " has");
   for (std::size_t l = 0; l < list.size(); ++l)
     shape.codes[l] = std::max(shape.codes[l], code_of(entry, static_cast<index_t>(l), family) + 1);
+  auto const sum = std::accumulate(shape.codes.begin(), shape.codes.end(), index_t{0});
+  expects_file(sum < token_limit, path, "item ", item, ": the codes of all levels add up to ", sum,
+               ", expected less than ", token_limit);
 }
 
 }  // namespace detail

@@ -20,10 +20,11 @@ namespace detail {
 
 /// The id in a JSON value; `word` is for the error message.
 MQL4GREC_DEFINITION token_t id_from(json const& value, std::filesystem::path const& path, std::string const& word) {
-  bool const fits = value.is_number_unsigned() && value.get<std::uint64_t>() < 0x7fffffff;
+  bool const fits = value.is_number_unsigned() && value.get<std::uint64_t>() < std::uint64_t{token_limit};
   if (!fits)
     raise<file_error>(path.string(), ": token '", core::detail::printable(word),
-                      "': expected an id of 0 or more, found ", core::detail::shown(value));
+                      "': expected an id of 0 or more and less than ", token_limit, ", found ",
+                      core::detail::shown(value));
   return static_cast<token_t>(value.get<std::int32_t>());
 }
 
@@ -68,13 +69,16 @@ MQL4GREC_DEFINITION vocabulary_options options_from(word_ids const& ids) {
   for (auto const& [word, id] : ids) {
     auto const parts = split_word(word);
     if (!parts || parts->prefix == "extra_id") continue;
-    constexpr index_t most = index_t{1} << 20;  // limits the memory that a damaged file can request
-    expects(parts->number < most, "the token ", core::detail::printable(word), ", expected a number less than ", most);
+    if (parts->number >= code_limit)
+      raise("the token ", core::detail::printable(word), ", expected a number less than ", code_limit);
     auto& count = parts->prefix == "*" ? found.prompts : codes[parts->prefix];
     count = std::max(count, parts->number + 1);
     auto& first = first_id.emplace(parts->prefix, id).first->second;
     first = std::min(first, id);
   }
+  index_t sum = found.prompts;
+  for (auto const& [prefix, count] : codes) sum += count;
+  expects(sum < token_limit, "the numbers of tokens like <a_0> add up to ", sum, ", expected less than ", token_limit);
   auto const continues_another = [&](std::string prefix) {
     --prefix.back();
     return codes.contains(prefix);

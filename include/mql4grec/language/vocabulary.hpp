@@ -115,7 +115,8 @@ class vocabulary {
     auto const k = codes(kind, level);
     expects(index(code) >= 0 && index(code) < k, "code ", index(code), " of a level with ", k, " codes");
     auto const found = token_ids_[to_size(kind)][to_size(level)][to_size(code)];
-    expects(found != missing, "the token ", word(kind, level, code), " has no id");
+    if (found == missing) [[unlikely]]
+      raise("the token ", word(kind, level, code), " has no id");  // not expects: the text is formatted only here
     return found;
   }
   /// The text of a code, whether or not it has an id: "<a_12>".

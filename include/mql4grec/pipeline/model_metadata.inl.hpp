@@ -91,8 +91,8 @@ namespace detail {
 /// Checks a number of tokens or an id against an upper bound, so that a damaged file can't request an arbitrary amount
 /// of memory.
 MQL4GREC_DEFINITION index_t checked_word_count(index_t n, char const* key, std::filesystem::path const& path) {
-  expects_file(n >= 0 && n < (index_t{1} << 24), path, "key '", key, "': found ", n,
-               ", expected 0 or more and less than 2^24");
+  expects_file(n >= 0 && n < language::detail::token_limit, path, "key '", key, "': found ", n,
+               ", expected 0 or more and less than ", language::detail::token_limit);
   return n;
 }
 
@@ -100,10 +100,12 @@ MQL4GREC_DEFINITION language::vocabulary vocabulary_of_metadata(json const& cont
                                                                 std::filesystem::path const& path) {
   language::vocabulary_options options{
       .modalities = {}, .prompts = checked_word_count(member<index_t>(content, "prompts", path), "prompts", path)};
+  index_t sum = 0;  // of all K
   for (auto const& family : member<json>(content, "modalities", path)) {
     options.modalities.push_back(
         {member<std::string>(family, "prefix", path), member<std::vector<index_t>>(family, "codes", path)});
-    for (auto const codes : options.modalities.back().codes) checked_word_count(codes, "codes", path);
+    for (auto const codes : options.modalities.back().codes)
+      sum = checked_word_count(sum + checked_word_count(codes, "codes", path), "codes", path);
   }
   if (!content.contains("ids")) return language::vocabulary(options);
   language::detail::word_ids ids;
