@@ -73,7 +73,7 @@ std::string table() {
       row("nn::DropoutOps", "`dropout_apply`, `dropout_add`, `dropout_copy`",
           []<class B, class T>() { return nn::DropoutOps<B, T>; }),
       row("nn::ResidualNormOps",
-          "`residual_norm_forward`, `residual_norm_backward`; elsewhere those of the two rows above",
+          "`residual_norm_forward`, `residual_norm_backward`; elsewhere those of the two rows above and `accumulate`",
           []<class B, class T>() { return nn::ResidualNormOps<B, T>; }),
       row("nn::ActivationOps", "`relu_forward`, `relu_backward`, `gated_gelu_forward`, `gated_gelu_backward`",
           []<class B, class T>() { return nn::ActivationOps<B, T>; }),

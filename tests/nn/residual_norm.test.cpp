@@ -132,6 +132,20 @@ TEST_CASE_TEMPLATE("residual_norm: rows of several column blocks, in two micro-b
   CHECK_CLOSE(parts, whole, 0);
 }
 
+TEST_CASE_TEMPLATE("residual_norm: rows of dstream may have gaps", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto const stream = on(b, random_normal<float>({3, 5}, 1)), gain = on(b, random_normal<float>({1, 5}, 2)),
+             inv_rms = on(b, constant({1, 3}, 1.f));
+  auto const gradient_of_stream = [&](index_t gap) {
+    auto dy = on(b, random_normal<float>({3, 5}, 3)), dstream = on(b, random_normal<float>({3, 5}, 4), gap);
+    auto dgain = poisoned<float>(b, 5);
+    nn::residual_norm_gradient<float>(b, {}, {stream, (*gain).row(0)}, (*inv_rms).row(0), {dy, dstream, dgain});
+    CHECK(dstream.gaps_untouched());
+    return numbers_of(dstream);
+  };
+  CHECK_CLOSE(gradient_of_stream(3), gradient_of_stream(0), 0);
+}
+
 TEST_CASE_TEMPLATE("residual_norm: tensors whose shape differs from the stream's are refused with both numbers", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;

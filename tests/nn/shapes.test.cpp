@@ -100,6 +100,8 @@ TEST_CASE_TEMPLATE("attention: tensors that don't fit are refused with both numb
   CHECK_REFUSED("attention: q, k, v are 4, 4, 4 wide for 2 heads that share keys", attend(changed, weights, q));
   changed = right, changed.group = 3;
   CHECK_REFUSED("attention: 2 heads in groups of 3", attend(changed, weights, q));
+  changed = right, changed.heads = 0;
+  CHECK_REFUSED("attention: 0 heads in groups of 1", attend(changed, weights, q));
   changed = right, changed.scale = 0.5;
   CHECK_REFUSED("attention: there is no gradient for heads in groups of 1 and scores scaled by 0.5",
                 nn::attention_gradient<float>(b, changed, weights, q, {.dq = q, .dk = k, .dv = k}));

@@ -56,7 +56,8 @@ void check_attention(attention_inputs<typename B::memory_space, T> const& in, ou
                 "this backend has no attention for this scalar; add it in backend/<name>/attention.hpp");
   expects(in.query_offsets.size() == in.key_offsets.size(), "attention: ", in.query_offsets.size() - 1,
           " sequences of queries but ", in.key_offsets.size() - 1, " of keys");
-  expects(in.group > 0 && in.heads % in.group == 0, "attention: ", in.heads, " heads in groups of ", in.group);
+  expects(in.heads > 0 && in.group > 0 && in.heads % in.group == 0, "attention: ", in.heads, " heads in groups of ",
+          in.group);
   expects(
       in.q.columns() == in.group * in.k.columns() && in.k.columns() == in.v.columns() && in.q.columns() % in.heads == 0,
       "attention: q, k, v are ", in.q.columns(), ", ", in.k.columns(), ", ", in.v.columns(), " wide for ", in.heads,

@@ -17,6 +17,12 @@ concept ResidualNormOps = Backend<B> &&
   residual_norm_backward<T>(b, site, in, inv_rms, out);
 };
 
+/// What a backend without ResidualNormOps adds gradients with.
+template <class B, class T>
+concept AccumulateOps = Backend<B> && requires(B& b, in_vector<B, T> x, out_vector<B, T> y) {
+  accumulate<T>(b, x, y);
+};
+
 namespace detail {
 
 template <class B, class T>
@@ -68,10 +74,15 @@ void residual_norm_gradient(B& b, dropout const& site, rms_norm_inputs<typename 
   if constexpr (ResidualNormOps<B, T>) {
     residual_norm_backward<T>(b, site, in, inv_rms, out);
   } else {
+    static_assert(AccumulateOps<B, T>,
+                  "this backend has no accumulate for this scalar; add it in backend/<name>/adamw.hpp");
     scratch_scope<B> const scope(b.scratch());
     out_matrix<B, T> const dx = take<T>(b, in.x.rows(), in.x.columns());
     rms_norm_backward<T>(b, in, inv_rms, out.dy, {dx, out.dgain});
-    accumulate<T>(b, dx.flat(), out.dstream.flat());
+    if (out.dstream.contiguous())
+      accumulate<T>(b, dx.flat(), out.dstream.flat());
+    else
+      for (index_t i = 0; i < dx.rows(); ++i) accumulate<T>(b, dx.row(i), out.dstream.row(i));
     dropout_copy<T>(b, site, out.dstream, out.dy);
   }
 }
