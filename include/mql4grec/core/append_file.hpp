@@ -24,14 +24,16 @@ inline namespace core {
 /// with the process.
 class file_lock {
  public:
-  /// Throws file_error if another object has the lock, in this process or in another one.
+  /// Throws file_error if another object has the lock, in this process or in another one, and if it can't be locked.
   explicit file_lock(std::filesystem::path const& path) {
     auto const name = path.string() + ".lock";
     descriptor_ = ::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     expects_file(descriptor_ >= 0, name, "can't be opened: ", std::strerror(errno));
     if (::flock(descriptor_, LOCK_EX | LOCK_NB) == 0) return;
+    int const reason = errno;
     ::close(descriptor_);
-    raise<file_error>(path.string(), ": is used by another process, or twice by this one");
+    expects_file(reason != EWOULDBLOCK, path, "is used by another process, or twice by this one");
+    raise<file_error>(name, ": can't be locked: ", std::strerror(reason));
   }
   file_lock(file_lock const&) = delete;
   file_lock& operator=(file_lock const&) = delete;
@@ -68,10 +70,14 @@ class append_file {
     }
     bytes_ += std::ssize(record);
   }
-  /// Removes what follows so many bytes, and syncs the file. Throws file_error.
+  /// Removes what follows so many bytes, and syncs the file. Throws file_error; if it is cut but can't be synced, what
+  /// the disk has is unknown, and all later calls of append() throw.
   void cut(index_t bytes) {
-    expects_file(::ftruncate(descriptor_, static_cast<::off_t>(bytes)) == 0 && ::fsync(descriptor_) == 0, path_,
+    expects_file(::ftruncate(descriptor_, static_cast<::off_t>(bytes)) == 0, path_,
                  "can't be cut: ", std::strerror(errno));
+    bool const was_broken = std::exchange(broken_, true);
+    expects_file(::fsync(descriptor_) == 0, path_, "is cut, but can't be synced to the disk: ", std::strerror(errno));
+    broken_ = was_broken;
     bytes_ = bytes;
   }
   /// Whether what the disk has is unknown, and append() can't succeed any more.
