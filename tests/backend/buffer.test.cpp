@@ -25,6 +25,10 @@ TEST_CASE("buffer: moves without copying, and may be empty") {
   buffer<int, host_space> const to = std::move(from);
   CHECK(to.view_all().data == place);
   CHECK(to.view_all()(2) == 5);
+  CHECK((from.size() == 0 && from.view_all().size() == 0));
+  buffer<int, host_space> other(2), third(1);
+  third = std::move(other);
+  CHECK((third.size() == 2 && other.size() == 0));
   CHECK(buffer<int, host_space>(0).size() == 0);
   CHECK(buffer<int, host_space>().view_all().size() == 0);
   static_assert(!std::is_copy_constructible_v<buffer<int, host_space>>);

@@ -8,6 +8,18 @@
 using namespace mql4grec;
 using namespace mql4grec::test;
 
+namespace {
+struct without_order {};
+struct without_default {
+  explicit without_default(int) {}
+};
+template <class Key, class Result>
+concept Cacheable = requires {
+  typename graph_cache<reference::backend, Key, Result>;
+};
+static_assert(Cacheable<int, int> && !Cacheable<without_order, int> && !Cacheable<int, without_default>);
+}  // namespace
+
 TEST_CASE("graph_cache: a backend without graph capture executes the work directly") {
   reference::backend b;
   static_assert(!CaptureOps<reference::backend> && !CaptureOps<cpu::backend>);

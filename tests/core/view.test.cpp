@@ -3,8 +3,12 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
+
+#include "mql4grec/core/column.hpp"
 
 using namespace mql4grec;
 
@@ -91,4 +95,14 @@ TEST_CASE("view: a span converts to a view and back") {
   CHECK(as_span(v).data() == numbers.data());
   CHECK(as_span(v).size() == 3);
   CHECK(host_vector_view<int>().size() == 0);
+}
+
+TEST_CASE("string_column: a column that was moved from is empty, and may be filled again") {
+  string_column from(std::vector<std::string>{"one", "two"});
+  string_column const to = std::move(from);
+  CHECK((to.size() == 2 && to.at(1) == "two"));
+  CHECK(from.size() == 0);
+  CHECK_THROWS_AS(from.at(0), error);
+  from.push_back("three");
+  CHECK((from.size() == 1 && from.at(0) == "three"));
 }

@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "mql4grec/rank/markov.hpp"
 #include "mql4grec/rank/popularity.hpp"
+#include "mql4grec/rank/quotas.hpp"
 
 using namespace mql4grec;
 
@@ -36,6 +38,15 @@ struct first_list {
   rank::ranking fuse(std::span<rank::ranking const> lists) const { return lists.front(); }
   bool operator==(first_list const&) const = default;
 };
+
+struct changing_set {
+  bool operator()(std::size_t, item_id) { return true; }
+};
+template <class IsIn>
+concept Quotas = requires(IsIn is_in) {
+  rank::within_quotas({}, 1, {}, is_in);
+};
+static_assert(Quotas<bool (*)(std::size_t, item_id)> && !Quotas<changing_set>);
 
 }  // namespace
 
@@ -86,6 +97,15 @@ TEST_CASE("calibrated: probabilities over all items sum to one, whatever is adde
     CHECK(sum == doctest::Approx(1));
     CHECK(fused.items.front() == item_id{1});
   }
+}
+
+TEST_CASE("fusion: a score of −∞ isn't a missing one") {
+  double const none = -std::numeric_limits<double>::infinity();
+  auto const fused = fuse(rank::average_plus_one{}, {list({{1, none}, {2, -1}}), list({{2, none}, {3, -1}})});
+  CHECK(fused.items == items({3, 1, 2}));
+  CHECK(fused.scores == std::vector<double>{-1, none, none});
+  CHECK(fuse(rank::calibrated{}, {list({{1, none}, {2, -1}}), list({{2, -3}})}).scores == std::vector<double>{0, none});
+  CHECK(std::isnan(fuse(rank::calibrated{}, {list({{1, none}})}).scores[0]));
 }
 
 TEST_CASE("fusion: no lists give an empty ranking, and a single list keeps its order") {

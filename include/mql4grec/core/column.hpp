@@ -84,7 +84,7 @@ class string_column {
   string_column(column<char> bytes, column<index_t> offsets) : bytes_(std::move(bytes)), offsets_(std::move(offsets)) {}
 
   /// The number of strings.
-  std::size_t size() const { return offsets_.size() - 1; }
+  std::size_t size() const { return offsets_.empty() ? 0 : offsets_.size() - 1; }  // empty: moved from
   /// String i, which must exist. Valid until the column changes.
   std::string_view operator[](std::size_t i) const {
     return {bytes_.data() + offsets_[i], to_size(offsets_[i + 1] - offsets_[i])};
@@ -98,8 +98,10 @@ class string_column {
   /// Appends a string.
   void push_back(std::string_view text) {
     auto& bytes = bytes_.own();
+    auto& offsets = offsets_.own();
+    if (offsets.empty()) offsets.push_back(0);
     bytes.insert(bytes.end(), text.begin(), text.end());
-    offsets_.own().push_back(std::ssize(bytes));
+    offsets.push_back(std::ssize(bytes));
   }
 
   bool operator==(string_column const&) const = default;

@@ -2,6 +2,7 @@
 // Lists that contain at most so many items of some sets.
 #include <algorithm>
 #include <concepts>
+#include <cstddef>
 #include <functional>
 #include <numeric>
 #include <span>
@@ -16,7 +17,8 @@ namespace mql4grec::rank {
 /// its sets. most[q] is the largest number of items of set q, and is_in(q, item) returns whether an item is in it. If
 /// the sets are disjoint or nested, no other choice has more items, or a better item at the first place where they
 /// differ. If sets overlap otherwise, the second still holds, but a choice with worse items may be longer.
-template <std::predicate<std::size_t, item_id> IsIn>
+template <class IsIn>
+  requires std::predicate<IsIn const&, std::size_t, item_id>
 [[nodiscard]] ranking within_quotas(ranking const& list, index_t k, std::span<index_t const> most, IsIn const& is_in) {
   ranking chosen;
   std::vector<index_t> left(most.begin(), most.end());

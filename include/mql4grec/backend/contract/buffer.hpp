@@ -6,6 +6,7 @@
 #include <memory>
 #include <new>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #if defined(__SANITIZE_ADDRESS__)  // g++; clang has a feature test instead
@@ -66,6 +67,14 @@ class buffer<T, host_space> {
   /// Allocates n entries, all zero. Throws std::bad_alloc.
   explicit buffer(index_t n) : memory_(static_cast<T*>(::operator new(to_size(n) * sizeof(T), alignment))), size_(n) {
     std::fill_n(memory_.get(), n, T{});
+  }
+  /// Leaves `other` empty.
+  buffer(buffer&& other) noexcept : memory_(std::move(other.memory_)), size_(std::exchange(other.size_, 0)) {}
+  /// The same.
+  buffer& operator=(buffer&& other) noexcept {
+    memory_ = std::move(other.memory_);
+    size_ = std::exchange(other.size_, 0);
+    return *this;
   }
 
   /// The number of entries.

@@ -4,6 +4,7 @@
 // graph_cache.
 #include <algorithm>
 #include <bit>
+#include <concepts>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -74,7 +75,8 @@ struct graph_of<B> {
 ///
 /// At most 256 keys are kept; a further one takes the place of that whose last run is the longest ago. A run that
 /// throws is not counted as a first run.
-template <Backend B, class Key, std::copyable Result = std::monostate>
+template <Backend B, class Key, std::semiregular Result = std::monostate>
+  requires std::copyable<Key> && std::totally_ordered<Key>
 class graph_cache {
  public:
   /// `name` appears in error messages; it must outlive the cache.
