@@ -51,7 +51,10 @@ MQL4GREC_DEFINITION void sharded_safetensors::read_index(std::filesystem::path c
   expects_file(map.is_object(), path_, "key 'weight_map' is a ", map.type_name(),
                ", expected an object {\"tensor\": \"file\", …}");
   for (auto const& [name, value] : map.items()) {
-    auto const file = member<std::string>(map, name, path_);
+    if (!value.is_string()) [[unlikely]]
+      raise<file_error>(path_.string(), ": key '", detail::printable(name), "' is a ", value.type_name(),
+                        " of the wrong kind");
+    auto const& file = value.get_ref<std::string const&>();
     bool const beside = file.ends_with(".safetensors") && file.find('/') == file.npos;
     expects_file(beside, path_, "tensor '", detail::printable(name), "': '", detail::printable(file),
                  "', expected a .safetensors file of this directory");

@@ -6,6 +6,7 @@
 #include <limits>
 #include <numeric>
 #include <optional>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -18,22 +19,30 @@ namespace mql4grec::rank {
 
 namespace detail {
 
-/// An item with its scores in all lists.
-struct item_scores {
-  item_id item;
-  std::vector<std::optional<double>> scores;  // (lists): the best score in each list, if any
+/// Items with their scores in all lists.
+struct score_table {
+  using row = std::span<std::optional<double> const>;
+
+  std::size_t lists = 0;
+  std::vector<item_id> items;                 // in the order of first appearance
+  std::vector<std::optional<double>> scores;  // (items, lists): the best score in each list, if any
+
+  /// The scores (lists) of items[i].
+  row of(std::size_t i) const { return row(scores).subspan(i * lists, lists); }
 };
 
-/// The scores of each item, in the order of first appearance.
-MQL4GREC_DEFINITION std::vector<item_scores> scores_by_item(std::span<ranking const> lists) {
-  std::vector<item_scores> found;
+MQL4GREC_DEFINITION score_table scores_by_item(std::span<ranking const> lists) {
+  score_table found{.lists = lists.size(), .items = {}, .scores = {}};
   std::unordered_map<item_id, std::size_t> row_of;
   for (std::size_t l = 0; l < lists.size(); ++l)
     for (std::size_t i = 0; i < lists[l].items.size(); ++i) {
       auto const item = lists[l].items[i];
-      auto const [at, fresh] = row_of.emplace(item, found.size());
-      if (fresh) found.push_back({item, std::vector<std::optional<double>>(lists.size())});
-      auto& best = found[at->second].scores[l];
+      auto const [at, fresh] = row_of.emplace(item, found.items.size());
+      if (fresh) {
+        found.items.push_back(item);
+        found.scores.resize(found.scores.size() + lists.size());
+      }
+      auto& best = found.scores[at->second * lists.size() + l];
       best = std::max(best, std::optional(lists[l].scores[i]));  // an empty optional is less than any number
     }
   return found;
@@ -41,25 +50,25 @@ MQL4GREC_DEFINITION std::vector<item_scores> scores_by_item(std::span<ranking co
 
 /// The items by descending `score(scores of the item)`, stable.
 template <class Score>
-ranking ranked_by(std::vector<item_scores> const& items, Score score) {
+ranking ranked_by(score_table const& table, Score score) {
   std::vector<double> fused;
-  for (auto const& entry : items) fused.push_back(score(entry.scores));
-  std::vector<std::size_t> order(items.size());
+  for (std::size_t i = 0; i < table.items.size(); ++i) fused.push_back(score(table.of(i)));
+  std::vector<std::size_t> order(table.items.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::ranges::stable_sort(order, std::ranges::greater{}, [&](std::size_t i) { return fused[i]; });
   ranking out;
-  for (auto const i : order) out.add(items[i].item, fused[i]);
+  for (auto const i : order) out.add(table.items[i], fused[i]);
   return out;
 }
 
 /// log Σ exp(sharpness · s) over a list.
-MQL4GREC_DEFINITION double log_sum_exp(std::vector<item_scores> const& items, std::size_t list, double sharpness) {
+MQL4GREC_DEFINITION double log_sum_exp(score_table const& table, std::size_t list, double sharpness) {
   double highest = -std::numeric_limits<double>::infinity();
-  for (auto const& entry : items)
-    if (entry.scores[list]) highest = std::max(highest, sharpness * *entry.scores[list]);
+  for (std::size_t i = list; i < table.scores.size(); i += table.lists)
+    if (auto const& s = table.scores[i]) highest = std::max(highest, sharpness * *s);
   double sum = 0;
-  for (auto const& entry : items)
-    if (entry.scores[list]) sum += std::exp(sharpness * *entry.scores[list] - highest);
+  for (std::size_t i = list; i < table.scores.size(); i += table.lists)
+    if (auto const& s = table.scores[i]) sum += std::exp(sharpness * *s - highest);
   return highest + std::log(sum);
 }
 
@@ -71,7 +80,7 @@ MQL4GREC_DEFINITION std::string number_text(double number) {
 }  // namespace detail
 
 MQL4GREC_DEFINITION ranking average_plus_one::fuse(std::span<ranking const> lists) const {
-  return detail::ranked_by(detail::scores_by_item(lists), [](std::vector<std::optional<double>> const& scores) {
+  return detail::ranked_by(detail::scores_by_item(lists), [](detail::score_table::row scores) {
     double sum = 0;
     index_t count = 0;
     for (auto const& s : scores) {
@@ -97,10 +106,10 @@ MQL4GREC_DEFINITION ranking calibrated::fuse(std::span<ranking const> lists) con
   double const total =
       weights.empty() ? static_cast<double>(lists.size()) : std::accumulate(weights.begin(), weights.end(), 0.0);
   expects(total > 0 || lists.empty(), "calibrated: all weights are 0, expected one that is more");
-  auto const items = detail::scores_by_item(lists);
+  auto const table = detail::scores_by_item(lists);
   std::vector<double> normalisers;  // (lists): log Σ exp(sharpness · s)
-  for (std::size_t l = 0; l < lists.size(); ++l) normalisers.push_back(detail::log_sum_exp(items, l, sharpness));
-  return detail::ranked_by(items, [&](std::vector<std::optional<double>> const& scores) {
+  for (std::size_t l = 0; l < lists.size(); ++l) normalisers.push_back(detail::log_sum_exp(table, l, sharpness));
+  return detail::ranked_by(table, [&](detail::score_table::row scores) {
     double p = 0;
     for (std::size_t l = 0; l < scores.size(); ++l)
       if (scores[l]) p += (weights.empty() ? 1.0 : weights[l]) * std::exp(sharpness * *scores[l] - normalisers[l]);
