@@ -1,3 +1,5 @@
+#include "mql4grec/backend/cpu/matmul/onednn.hpp"
+
 #include "support/backends.hpp"
 #include "support/check_close.hpp"
 #include "support/sizes.hpp"
