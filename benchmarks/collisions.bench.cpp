@@ -1,11 +1,10 @@
 // Collisions of large catalogs: 5 % of the items share the codes of another; and many items that are all alike.
 // Argument: items.
-#include <sys/resource.h>
-
 #include "mql4grec/quantize/collisions/match.hpp"
 #include "mql4grec/quantize/collisions/reallocate.hpp"
 #include "mql4grec/quantize/collisions/uniqueness_report.hpp"
 #include "support.hpp"
+#include "timing.hpp"
 
 using namespace mql4grec;
 
@@ -61,12 +60,6 @@ quantize::code_table all_alike(index_t items) {
   return table;
 }
 
-double peak_gib() {
-  rusage used{};
-  getrusage(RUSAGE_SELF, &used);
-  return static_cast<double>(used.ru_maxrss) / (1 << 20);
-}
-
 template <class Policy>
 void resolve(benchmark::State& state, quantize::code_table const& table, bool alike) {
   cpu::backend b;
@@ -82,7 +75,7 @@ void resolve(benchmark::State& state, quantize::code_table const& table, bool al
   state.counters["items/s"] =
       benchmark::Counter(static_cast<double>(table.items()), benchmark::Counter::kIsIterationInvariantRate);
   state.counters["colliding"] = static_cast<double>(outcome.colliding);
-  state.counters["peak_GiB"] = peak_gib();
+  state.counters["peak_GiB"] = bench::peak_mebibytes() / 1024;
 }
 
 void reallocate_twentieth(benchmark::State& state) {

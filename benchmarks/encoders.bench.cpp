@@ -4,11 +4,11 @@
 // does the same work in PyTorch.
 #include <atomic>
 #include <cstdlib>
-#include <ctime>
 #include <numeric>
 #include <optional>
 
 #include "support.hpp"
+#include "timing.hpp"
 
 #include "mql4grec/embed/encoder/checkpoint.hpp"
 
@@ -70,8 +70,6 @@ llama smollm2(cpu::backend& b) {
                                                     .rotary_divisors = {}});
 }
 
-double processor_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
-
 /// Encodes all batches, each by the next free worker. Rates are per second and, as other programs may hold the cores,
 /// per processor second of all threads too; the share is that of the peak of as many processor seconds.
 template <class Encoder, class Batch>
@@ -84,7 +82,7 @@ void encode_all(benchmark::State& state, cpu::backend& b, Encoder const& encoder
   }
   std::vector<std::vector<float>> features(to_size(b.workers()),
                                            std::vector<float>(to_size(most * encoder.features())));
-  double const before = processor_seconds();
+  double const before = bench::processor_seconds();
   for (auto _ : state) {
     std::atomic<std::size_t> next = 0;
     for_each_worker(b, [&](cpu::backend& worker, index_t number) {
@@ -92,7 +90,7 @@ void encode_all(benchmark::State& state, cpu::backend& b, Encoder const& encoder
         encoder.encode(worker, batches[i], {features[to_size(number)].data(), batches[i].size(), encoder.features()});
     });
   }
-  double const rounds = static_cast<double>(state.iterations()), used = processor_seconds() - before;
+  double const rounds = static_cast<double>(state.iterations()), used = bench::processor_seconds() - before;
   state.counters["items/s"] =
       benchmark::Counter(static_cast<double>(items), benchmark::Counter::kIsIterationInvariantRate);
   state.counters["items/processor s"] = static_cast<double>(items) * rounds / used;

@@ -11,11 +11,8 @@
 // And likewise a catalog of very many items: how long a process takes to the first answer, how much memory it has of
 // its own, and what a request takes. Items of interactions follow a Zipf distribution with exponent 1, lengths of
 // histories an exponential one; sequences of items are random.
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -32,10 +29,13 @@
 #include "mql4grec/search/packed_catalog.hpp"
 #include "mql4grec/seq2seq/initialize.hpp"
 #include "mql4grec/tasks/training_set.hpp"
+#include "options.hpp"
+#include "timing.hpp"
 
 namespace {
 
 using namespace mql4grec;
+using bench::processor_seconds;
 
 /// Ranks 1 … n with probabilities proportional to 1 / rank, in constant memory: rejection-inversion (Hörmann and
 /// Derflinger, "Rejection-inversion to generate variates from monotone discrete distributions", 1996).
@@ -79,29 +79,12 @@ void each_user(shape const& how, Add&& add) {
   }
 }
 
-/// The largest memory of this process so far, in MiB; mapped pages of files count as long as they are in memory.
-double peak_mebibytes() {
-  ::rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) / 1024;
-}
-
-/// The processor time of this process so far, in seconds.
-double processor_seconds() {
-  ::rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  auto const seconds = [](::timeval const& t) {
-    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
-
 /// Prints the seconds of each step, the processor's of them, and the peak of memory after it.
 class stopwatch {
  public:
   void step(std::string const& name, std::string const& details = {}) {
     std::printf("%-24s %8.2f s, processor %8.2f s, peak %6.0f MiB  %s\n", name.c_str(),
-                std::chrono::duration<double>(clock::now() - last_).count(), seconds(), peak_mebibytes(),
+                std::chrono::duration<double>(clock::now() - last_).count(), seconds(), bench::peak_mebibytes(),
                 details.c_str());
     std::fflush(stdout);
     last_ = clock::now();
@@ -288,9 +271,7 @@ void answer_requests(catalog::dataset_paths const& paths, shape const& how) {
     seconds.push_back(processor_seconds() - before);
   }
   std::ranges::sort(seconds);
-  auto const at = [&](double share) {
-    return std::to_string(1e3 * seconds[static_cast<std::size_t>(share * static_cast<double>(seconds.size() - 1))]);
-  };
+  auto const at = [&](double share) { return std::to_string(1e3 * bench::percentile(seconds, share)); };
   watch.step("requests", at(.5) + " ms of the processor at the median, " + at(.95) + " at 95 %");
   std::printf("memory: %.0f MiB of this process alone, %.0f MiB of the file's pages, which others share\n",
               mapped_mebibytes("Private_Dirty"), mapped_mebibytes("Rss") - mapped_mebibytes("Private_Dirty"));
@@ -305,30 +286,18 @@ void answer_requests(catalog::dataset_paths const& paths, shape const& how) {
 
 shape options_of(int argc, char** argv) {
   shape how;
-  for (int i = 3; i + 1 < argc; i += 2) {
-    std::string_view const name = argv[i], text = argv[i + 1];
-    double value = 0;
-    auto const [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
-    expects(failure == std::errc{} && end == text.data() + text.size() && value >= 1 && value < 1e12, name, " '", text,
-            "', expected a number of at least 1");
-    auto const whole = static_cast<index_t>(value);
-    if (name == "--interactions")
-      how.interactions = whole;
-    else if (name == "--items")
-      how.items = std::min(whole, item_number_limit);
-    else if (name == "--parts")
-      how.parts = whole;
-    else if (name == "--requests")
-      how.requests = whole;
-    else if (name == "--built")
-      how.built = whole;
-    else if (name == "--seed")
-      how.seed = static_cast<std::uint64_t>(whole);
-    else if (name == "--mean-length")
-      how.mean_length = std::max(value, 3.0);
-    else
-      raise("unknown option ", name);
-  }
+  auto seed = static_cast<index_t>(how.seed);
+  bench::read_options(argc, argv,
+                      {{"--interactions", &how.interactions, 1},
+                       {"--items", &how.items, 1},
+                       {"--parts", &how.parts, 1},
+                       {"--requests", &how.requests, 1},
+                       {"--built", &how.built},
+                       {"--seed", &seed},
+                       {"--mean-length", &how.mean_length, 3}},
+                      3);
+  how.items = std::min(how.items, item_number_limit);
+  how.seed = static_cast<std::uint64_t>(seed);
   return how;
 }
 
@@ -336,7 +305,7 @@ shape options_of(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   try {
-    expects(argc >= 3 && argc % 2 == 1,
+    expects(argc >= 3,
             "usage: large_data generate|lines|pack|epoch|catalog|recommend DIR [--interactions N] [--items N] "
             "[--mean-length X] [--parts N] [--requests N] [--built 1] [--seed N]");
     std::string_view const command = argv[1];

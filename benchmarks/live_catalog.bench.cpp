@@ -8,10 +8,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <fstream>
 #include <optional>
 #include <string>
@@ -21,6 +19,8 @@
 #include "mql4grec/search/catalog_filter.hpp"
 #include "mql4grec/seq2seq/decoding.hpp"
 #include "mql4grec/seq2seq/initialize.hpp"
+#include "options.hpp"
+#include "timing.hpp"
 
 namespace {
 
@@ -28,12 +28,6 @@ using namespace mql4grec;
 using model_type = seq2seq::t5<cpu::backend, float>;
 constexpr auto text = language::modality::text;
 
-/// Seconds of the thread's processor time, or of the clock.
-double now(bool wall = false) {
-  timespec time;
-  clock_gettime(wall ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
 /// Resident memory in MiB.
 double resident() {
   long pages = 0, ignored = 0;
@@ -43,17 +37,16 @@ double resident() {
 
 void print(char const* what, std::vector<double> times, double unit, char const* name) {
   std::ranges::sort(times);
-  auto const at = [&](double share) {
-    return times[static_cast<std::size_t>(share * static_cast<double>(times.size() - 1))] * unit;
-  };
+  auto const at = [&](double share) { return unit * bench::percentile(times, share); };
   std::printf("%-44s best %8.2f  median %8.2f  p99 %8.2f %s\n", what, at(0), at(.5), at(.99), name);
 }
 
-/// The time of `work` in seconds.
+/// The time of `work` in seconds: of the thread's processor, or of the clock.
 double time_of(auto&& work, bool wall = false) {
-  double const start = now(wall);
+  auto const now = wall ? bench::wall_seconds : bench::thread_seconds;
+  double const start = now();
   work();
-  return now(wall) - start;
+  return now() - start;
 }
 
 std::vector<token_t> random_sequence(random_stream& random, language::vocabulary const& vocab) {
@@ -137,17 +130,7 @@ int main(int count, char** arguments) {
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   index_t items = 10'000'000, changes = 10'000;
   std::string log;
-  for (int i = 1; i + 1 < count; i += 2) {
-    std::string const name = arguments[i];
-    if (name == "--items")
-      items = std::atoll(arguments[i + 1]);
-    else if (name == "--changes")
-      changes = std::atoll(arguments[i + 1]);
-    else if (name == "--log")
-      log = arguments[i + 1];
-    else
-      std::exit((std::fprintf(stderr, "unknown option %s\n", name.c_str()), 2));
-  }
+  bench::read_options(count, arguments, {{"--items", &items, 1}, {"--changes", &changes, 1}, {"--log", &log}});
   std::vector<language::token_table> tables{bench::random_catalog(items)};
   double const table_memory = resident();
   std::optional<search::live_catalog> catalog;

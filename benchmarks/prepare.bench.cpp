@@ -5,7 +5,6 @@
 
 #include "mql4grec/core/macros.hpp"
 #if MQL4GREC_HAS_RAW
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmath>
@@ -16,6 +15,7 @@
 
 #include "mql4grec/catalog/raw/prepare.hpp"
 #include "mql4grec/core/random.hpp"
+#include "timing.hpp"
 
 namespace {
 
@@ -73,9 +73,7 @@ void prepare(benchmark::State& state) {
     state.counters["users"] = static_cast<double>(made.statistics.users);
     state.counters["interactions"] = static_cast<double>(made.statistics.interactions);
   }
-  struct ::rusage usage {};
-  ::getrusage(RUSAGE_SELF, &usage);
-  state.counters["peak_rss_MiB"] = static_cast<double>(usage.ru_maxrss) / 1024;
+  state.counters["peak_rss_MiB"] = bench::peak_mebibytes();
   state.SetItemsProcessed(state.iterations() * state.range(0));
   state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(std::filesystem::file_size(ratings)));
 }

@@ -1,14 +1,13 @@
 // Data-parallel training on the CPUs of MPI's ranks. Rank 0 prints lines of JSON.
 //
-//     mpirun -np 2 --bind-to none bench_ranks sums [ROUNDS]
+//     mpirun -np 2 --bind-to none bench_ranks sums [--rounds N]
 //       sums of vectors: what benchmarks/scale_model.py --fit reads
-//     mpirun -np 2 --bind-to none bench_ranks train [THREADS [SHARDS [ENTRIES]]]
+//     mpirun -np 2 --bind-to none bench_ranks train [--threads N] [--shards N] [--entries N]
 //       updates of the paper's model: examples/s, the share of the time in collectives, and how much of the sums of
-//       gradients is hidden beside the backward pass. ENTRIES: training_options::sum_entries; 0 hides nothing.
+//       gradients is hidden beside the backward pass. --entries: training_options::sum_entries; 0 hides nothing.
 #include <mpi.h>
 
 #include <chrono>
-#include <cstdlib>
 #include <iostream>
 #include <string_view>
 
@@ -16,6 +15,7 @@
 #include "mql4grec/seq2seq/initialize.hpp"
 #include "mql4grec/seq2seq/trainer.hpp"
 #include "mql4grec/train/mpi.hpp"
+#include "options.hpp"
 #include "sequences.hpp"
 
 namespace {
@@ -58,13 +58,13 @@ class timed_communicator {
   double* seconds_;
 };
 
-void measure_sums(train::host_communicator communicator, int rounds) {
+void measure_sums(train::host_communicator communicator, index_t rounds) {
   cpu::backend b(1);
   for (index_t size = 1; size <= index_t{1} << 24; size *= 8) {
     auto values = b.allocate<float>(size);
     fill<float>(b, values.view_all(), 1.0f);
     double best = 1e30;
-    for (int i = 0; i < rounds; ++i) {
+    for (index_t i = 0; i < rounds; ++i) {
       double together = 0;
       communicator.all_reduce(b, std::span(&together, 1));  // all begin at the same time
       auto const start = clock_type::now();
@@ -78,7 +78,7 @@ void measure_sums(train::host_communicator communicator, int rounds) {
 }
 
 struct training_setup {
-  index_t threads, shards, sum_entries;
+  index_t threads = 1, shards = 0, sum_entries = 1 << 18;
 };
 
 void measure_training(train::host_communicator ranks, training_setup const& how) {
@@ -115,18 +115,21 @@ void measure_training(train::host_communicator ranks, training_setup const& how)
 }  // namespace
 
 int main(int argc, char** argv) {
-  train::mpi_process process;
   std::string_view const what = argc > 1 ? argv[1] : "";
-  auto const number = [&](int i, int otherwise) { return argc > i ? std::max(1, std::atoi(argv[i])) : otherwise; };
+  index_t rounds = 50;
+  training_setup how;
+  if (what == "sums") bench::read_options(argc, argv, {{"--rounds", &rounds, 1}}, 2);
+  if (what == "train")
+    bench::read_options(
+        argc, argv, {{"--threads", &how.threads, 1}, {"--shards", &how.shards}, {"--entries", &how.sum_entries}}, 2);
+  train::mpi_process process;
   try {
     if (what == "sums")
-      measure_sums(process.communicator(), number(2, 50));
+      measure_sums(process.communicator(), rounds);
     else if (what == "train")
-      measure_training(process.communicator(), {.threads = number(2, 1),
-                                                .shards = argc > 3 ? number(3, 0) : 0,
-                                                .sum_entries = argc > 4 ? std::max(0, std::atoi(argv[4])) : 1 << 18});
+      measure_training(process.communicator(), how);
     else if (process.rank() == 0)
-      std::cerr << "usage: bench_ranks sums [ROUNDS] | train [THREADS [SHARDS [ENTRIES]]]\n";
+      std::cerr << "usage: bench_ranks sums [--rounds N] | train [--threads N] [--shards N] [--entries N]\n";
     return what == "sums" || what == "train" ? 0 : 2;
   } catch (std::exception const& e) {
     process.end_all_unless_all_failed("bench_ranks: rank " + std::to_string(process.rank()) + ": " + e.what(), 1);

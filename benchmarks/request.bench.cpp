@@ -7,18 +7,16 @@
 //   32|16|8]
 #include "sequences.hpp"
 
-#include <ctime>
-
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <string>
 
 #include "mql4grec/recommender.hpp"
 #include "mql4grec/seq2seq/initialize.hpp"
+#include "options.hpp"
+#include "timing.hpp"
 
 namespace {
 
@@ -30,41 +28,20 @@ struct settings {
   index_t threads = 1;    // of each request
   index_t history = 0;    // items of every history; 0: as in Instruments
   std::string only = "";  // an instruction set
-  int bits = 0;           // of a product's factors; 0: every precision
+  index_t bits = 0;       // of a product's factors; 0: every precision
 };
 
 settings read_settings(int count, char** arguments) {
   settings all;
-  for (int i = 1; i < count; ++i) {
-    std::string const name = arguments[i];
-    auto const value = [&] {
-      if (i + 1 == count) std::exit((std::fprintf(stderr, "%s needs a value\n", name.c_str()), 2));
-      return arguments[++i];
-    };
-    if (name == "--requests")
-      all.requests = std::max(1, std::atoi(value()));
-    else if (name == "--wall")
-      all.wall = true;
-    else if (name == "--threads")
-      all.threads = std::max(1, std::atoi(value()));
-    else if (name == "--history")
-      all.history = std::atoi(value());
-    else if (name == "--only")
-      all.only = value();
-    else if (name == "--bits")
-      all.bits = std::atoi(value());
-    else
-      std::exit((std::fprintf(stderr, "unknown option %s\n", name.c_str()), 2));
-  }
+  bench::read_options(count, arguments,
+                      {{"--requests", &all.requests, 1},
+                       {"--wall", &all.wall},
+                       {"--threads", &all.threads, 1},
+                       {"--history", &all.history},
+                       {"--only", &all.only},
+                       {"--bits", &all.bits}});
   all.wall = all.wall || all.threads > 1;
   return all;
-}
-
-/// Seconds of the thread's processor time, or of the clock.
-double now(bool wall) {
-  timespec time;
-  clock_gettime(wall ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
 constexpr int bits_of(precision products) {
@@ -90,9 +67,9 @@ std::vector<double> latencies(recommender<> const& from, settings const& how) {
   for (index_t i = -20; i < how.requests; ++i) {  // the first 20 warm up
     auto history = bench::random_history(random, from.items());
     if (how.history > 0) history.resize(to_size(how.history), history.front());
-    double const start = now(how.wall);
+    double const start = how.wall ? bench::wall_seconds() : bench::thread_seconds();
     auto const list = session.recommend(history);
-    double const end = now(how.wall);
+    double const end = how.wall ? bench::wall_seconds() : bench::thread_seconds();
     if (list.size() != 10) std::abort();
     if (i >= 0) times.push_back(1e3 * (end - start));
   }
@@ -128,9 +105,7 @@ int main(int count, char** arguments) {
       if (products == precision::bf16 && !cpu::has_fast_bf16()) continue;
       if (products == precision::int8 && cpu::chosen_int8_instructions() == cpu::int8_instructions::none) continue;
       auto const sorted = latencies(random_recommender(products), how);
-      auto const at = [&](double part) {
-        return sorted[std::min(sorted.size() - 1, static_cast<std::size_t>(part * static_cast<double>(sorted.size())))];
-      };
+      auto const at = [&](double share) { return bench::percentile(sorted, share); };
       std::printf("%s %s: p50 %.2f  p90 %.2f  p99 %.2f  p99.9 %.2f  max %.2f ms; p99/p50 %.2f\n", name,
                   std::string(name_of(products)).c_str(), at(.5), at(.9), at(.99), at(.999), sorted.back(),
                   at(.99) / at(.5));

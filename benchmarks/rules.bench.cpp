@@ -9,24 +9,18 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <string>
 
 #include "mql4grec/recommender.hpp"
 #include "mql4grec/seq2seq/initialize.hpp"
+#include "options.hpp"
+#include "timing.hpp"
 
 namespace {
 
 using namespace mql4grec;
 
 constexpr double shares[] = {1, .1, .01, .001, .0001};
-
-/// Seconds of the thread's processor time.
-double now() {
-  timespec time;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
 
 std::string name_of(double share, char which) { return std::to_string(share) + which; }
 
@@ -65,15 +59,15 @@ struct measurement {
     std::vector<double> times;
     for (index_t i = -3; i < requests; ++i) {  // the first ones warm up
       auto const history = bench::random_history(random, items);
-      double const start = now();
+      double const start = bench::thread_seconds();
       auto const list = session.recommend(history, options);
-      double const taken = now() - start;
+      double const taken = bench::thread_seconds() - start;
       if (list.size() != expected) std::exit((std::fprintf(stderr, "%s: %td items\n", name.c_str(), list.size()), 1));
       if (i >= 0) times.push_back(1e3 * taken);
     }
     std::ranges::sort(times);
-    std::printf("%-52s median %8.2f  p99 %8.2f ms\n", name.c_str(), times[times.size() / 2],
-                times[times.size() * 99 / 100]);
+    std::printf("%-52s median %8.2f  p99 %8.2f ms\n", name.c_str(), bench::percentile(times, .5),
+                bench::percentile(times, .99));
   }
 };
 
@@ -82,19 +76,12 @@ struct measurement {
 int main(int count, char** arguments) {
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   index_t items = 100'000, requests = 40;
-  for (int i = 1; i + 1 < count; i += 2) {
-    std::string const name = arguments[i];
-    if (name == "--items")
-      items = std::max(1000, std::atoi(arguments[i + 1]));
-    else if (name == "--requests")
-      requests = std::max(1, std::atoi(arguments[i + 1]));
-    else
-      std::exit((std::fprintf(stderr, "unknown option %s\n", name.c_str()), 2));
-  }
+  bench::read_options(count, arguments, {{"--items", &items, 1000}, {"--requests", &requests, 1}});
   auto const sets = random_sets(items);
-  double const start = now();
+  double const start = bench::thread_seconds();
   auto const from = random_recommender(items, sets);
-  std::printf("%td items, %zu sets: built in %.2f s of processor time\n", items, sets.size(), now() - start);
+  std::printf("%td items, %zu sets: built in %.2f s of processor time\n", items, sets.size(),
+              bench::thread_seconds() - start);
   auto session = from.session();
   measurement const measure{session, items, requests};
   measure("no rules", {});

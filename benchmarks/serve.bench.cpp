@@ -8,13 +8,10 @@
 // Without a model it is a random one of the paper's size, and a random catalog as large as Instruments.
 #include "sequences.hpp"
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <numeric>
@@ -22,11 +19,14 @@
 #include <thread>
 
 #include "mql4grec/mql4grec.hpp"
+#include "options.hpp"
+#include "timing.hpp"
 
 namespace {
 
 using namespace mql4grec;
 using clock_type = std::chrono::steady_clock;
+using bench::processor_seconds;
 using milliseconds = std::chrono::duration<double, std::milli>;
 
 struct settings {
@@ -38,29 +38,13 @@ struct settings {
 
 settings read_settings(int count, char** arguments) {
   settings all;
-  for (int i = 1; i + 1 < count; i += 2) {
-    std::string const name = arguments[i], value = arguments[i + 1];
-    if (name == "--model")
-      all.model = value;
-    else if (name == "--dataset")
-      all.dataset = value;
-    else if (name == "--seconds")
-      all.seconds = std::atof(value.c_str());
-    else if (name == "--workers")
-      all.workers = std::max(1, std::atoi(value.c_str()));
-    else if (name == "--rate")
-      all.rate = std::atof(value.c_str());
-    else
-      std::exit((std::fprintf(stderr, "unknown option %s\n", name.c_str()), 2));
-  }
+  bench::read_options(count, arguments,
+                      {{"--model", &all.model},
+                       {"--dataset", &all.dataset},
+                       {"--seconds", &all.seconds, 1},
+                       {"--workers", &all.workers, 1},
+                       {"--rate", &all.rate, 1}});
   return all;
-}
-
-double processor_seconds() {
-  rusage used;
-  getrusage(RUSAGE_SELF, &used);
-  auto const seconds = [](timeval t) { return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec); };
-  return seconds(used.ru_utime) + seconds(used.ru_stime);
 }
 
 /// A recommender, and the histories that requests choose from.
@@ -93,10 +77,7 @@ shop make_shop(settings const& how) {
 
 void print(char const* name, std::vector<double> latencies, double seconds, double processor) {
   std::ranges::sort(latencies);
-  auto const at = [&](double part) {
-    return latencies[std::min(latencies.size() - 1,
-                              static_cast<std::size_t>(part * static_cast<double>(latencies.size())))];
-  };
+  auto const at = [&](double share) { return bench::percentile(latencies, share); };
   auto const n = static_cast<double>(latencies.size());
   std::printf("%-44s %7.1f /s  %7.1f /cpu s   p50 %7.2f  p90 %7.2f  p99 %7.2f  max %7.2f ms\n", name, n / seconds,
               n / processor, at(.5), at(.9), at(.99), latencies.back());
@@ -178,9 +159,7 @@ void lateness(char const* name, shop const& from, settings const& how,
   }
   std::ranges::sort(late);
   if (late.empty()) return;
-  auto const at = [&](double part) {
-    return late[std::min(late.size() - 1, static_cast<std::size_t>(part * static_cast<double>(late.size())))];
-  };
+  auto const at = [&](double share) { return bench::percentile(late, share); };
   std::printf("%-44s %zu incomplete, %zu complete; after the deadline: p50 %.3f  p99 %.3f  max %.3f ms\n", name,
               late.size(), complete, at(.5), at(.99), late.back());
   std::fflush(stdout);
@@ -188,11 +167,7 @@ void lateness(char const* name, shop const& from, settings const& how,
 
 /// The longest processor time between two checks of the deadline, by request.
 void check_intervals(shop const& from, settings const& how) {
-  auto const now = [] {
-    timespec time;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-    return 1e3 * static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_nsec);
-  };
+  auto const now = [] { return 1e3 * bench::thread_seconds(); };
   auto session = from.service->session();
   std::vector<double> longest;
   auto const start = clock_type::now();
@@ -206,9 +181,10 @@ void check_intervals(shop const& from, settings const& how) {
     for (std::size_t s = 1; s < at.size(); ++s) most = std::max(most, at[s] - at[s - 1]);
     longest.push_back(most);
   }
+  if (longest.empty()) return;
   std::ranges::sort(longest);
   std::printf("%-44s p50 %.3f  p99 %.3f  max %.3f ms of processor time\n", "deadlines, the longest time between checks",
-              longest[longest.size() / 2], longest[longest.size() * 99 / 100], longest.back());
+              bench::percentile(longest, .5), bench::percentile(longest, .99), longest.back());
   std::fflush(stdout);
 }
 
@@ -226,7 +202,7 @@ int main(int count, char** arguments) {
     double const before = processor_seconds();
     auto const found = evaluate(backend, from.service->model(), from.service->tasks(), data, {.users = 2000});
     std::printf("%-44s %7.1f /s  %7.1f /cpu s\n", "evaluate()", found.result.users_per_second,
-                2000 / (processor_seconds() - before));
+                static_cast<double>(found.result.users) / (processor_seconds() - before));
   }
   {
     std::vector<recommend_request> requests;

@@ -35,6 +35,8 @@
 #include "mql4grec/catalog/read.hpp"
 #include "mql4grec/core/random.hpp"
 #include "mql4grec/recommender.hpp"
+#include "options.hpp"
+#include "timing.hpp"
 
 namespace {
 
@@ -46,34 +48,32 @@ using clock_type = std::chrono::steady_clock;
 using json = nlohmann::json;
 
 struct settings {
-  unsigned short port = 0;
-  index_t connections = 8, items = 100, k = 10, requests = 0;
+  index_t port = 0, connections = 8, items = 100, k = 10, requests = 0;
   double rate = 0, seconds = 10, deadline_ms = -1;
   std::string model, other_model, dataset, insert_token;
   index_t levels = 4, codes = 8;  // of inserted items
-  bool allow_all = false;
+  index_t allow_all = 0;
 };
 
 settings read_settings(int count, char** arguments) {
   settings all;
-  for (int i = 1; i + 1 < count; i += 2) {
-    std::string const name = arguments[i], value = arguments[i + 1];
-    if (name == "--port") all.port = static_cast<unsigned short>(std::stoi(value));
-    if (name == "--connections") all.connections = std::stoi(value);
-    if (name == "--items") all.items = std::stoi(value);
-    if (name == "--k") all.k = std::stoi(value);
-    if (name == "--requests") all.requests = std::stoll(value);
-    if (name == "--rate") all.rate = std::stod(value);
-    if (name == "--seconds") all.seconds = std::stod(value);
-    if (name == "--deadline-ms") all.deadline_ms = std::stod(value);
-    if (name == "--model") all.model = value;
-    if (name == "--other-model") all.other_model = value;
-    if (name == "--dataset") all.dataset = value;
-    if (name == "--allow-all") all.allow_all = value == "1";
-    if (name == "--insert-token") all.insert_token = value;
-    if (name == "--levels") all.levels = std::stoi(value);
-    if (name == "--codes") all.codes = std::stoi(value);
-  }
+  bench::read_options(count, arguments,
+                      {{"--port", &all.port, 1},
+                       {"--connections", &all.connections, 1},
+                       {"--items", &all.items, 1},
+                       {"--k", &all.k},
+                       {"--requests", &all.requests},
+                       {"--rate", &all.rate},
+                       {"--seconds", &all.seconds},
+                       {"--deadline-ms", &all.deadline_ms},
+                       {"--model", &all.model},
+                       {"--other-model", &all.other_model},
+                       {"--dataset", &all.dataset},
+                       {"--allow-all", &all.allow_all},
+                       {"--insert-token", &all.insert_token},
+                       {"--levels", &all.levels, 1},
+                       {"--codes", &all.codes, 1}});
+  expects(all.port > 0 && all.port < 65'536, "--port is missing, or no number from 1 to 65535");
   return all;
 }
 
@@ -93,7 +93,7 @@ std::vector<question> make_questions(settings const& s) {
                       recommender<>::load(model, s.dataset, {.backend = {.threads = 1}}));
   search::item_filter filter;
   json allowed = json::array();
-  for (index_t i = 0; s.allow_all && i < s.items; ++i) {
+  for (index_t i = 0; s.allow_all != 0 && i < s.items; ++i) {
     if (i == 0) filter.allow.emplace();
     filter.allow->push_back(item_id(static_cast<std::int32_t>(i)));
     allowed.push_back(i);
@@ -165,7 +165,8 @@ class client {
     bool const inserts = !settings_.insert_token.empty();
     auto const& question = questions_[to_size(i % std::ssize(questions_))];
     try {
-      if (!stream_.socket().is_open()) stream_.connect({asio::ip::make_address("127.0.0.1"), settings_.port});
+      if (!stream_.socket().is_open())
+        stream_.connect({asio::ip::make_address("127.0.0.1"), static_cast<unsigned short>(settings_.port)});
       http::request<http::string_body> request(http::verb::post, inserts ? "/items" : "/recommend", 11);
       if (inserts) request.set(http::field::authorization, "Bearer " + settings_.insert_token);
       request.set(http::field::host, "127.0.0.1");
@@ -217,9 +218,7 @@ class client {
 json percentiles(std::vector<double> values) {
   if (values.empty()) return nullptr;
   std::ranges::sort(values);
-  auto const at = [&](double p) {
-    return values[static_cast<std::size_t>(p * static_cast<double>(values.size() - 1))];
-  };
+  auto const at = [&](double share) { return bench::percentile(values, share); };
   return {{"p50", at(.5)}, {"p90", at(.9)}, {"p99", at(.99)}, {"max", values.back()}};
 }
 
