@@ -27,10 +27,20 @@ class Page:
 
         self.process = subprocess.Popen([PROGRAM, "serve", *where, "--port", "0", *options],
                                         stderr=subprocess.PIPE, text=True)
+        self.browser = None
+        try:
+            self.show(webdriver, Service)
+        except BaseException:
+            self.close()
+            raise
+
+    def show(self, webdriver, Service):
         for line in self.process.stderr:
             event = json.loads(line)
             if event["event"] == "ready":
                 break
+        else:
+            check(False, "the service has ended")
         self.address = f"http://127.0.0.1:{event['port']}/"
         chosen = webdriver.ChromeOptions()
         for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
@@ -89,9 +99,14 @@ class Page:
         return [entry for entry in self.browser.get_log("browser") if entry["level"] == "SEVERE"]
 
     def close(self):
-        self.browser.quit()
-        self.process.terminate()
-        self.process.wait(timeout=20)
+        try:
+            if self.browser:
+                self.browser.quit()
+            self.process.terminate()
+            self.process.wait(timeout=20)
+        finally:
+            self.process.kill()
+            self.process.wait()
 
 
 def a_person_uses_it():

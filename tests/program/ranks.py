@@ -20,6 +20,7 @@ from support import PROGRAM, check, check_done, files_of, main, run, training, w
 LAUNCH, MPIEXEC, OPTIONS = os.path.abspath(sys.argv[2]), sys.argv[3], sys.argv[4:]
 EPOCHS = 40
 os.environ["OMPI_MCA_mpi_yield_when_idle"] = "1"
+os.environ["CUDA_VISIBLE_DEVICES"] = ""  # so that --backend gpu is an error on every machine
 
 
 def arguments(**options):
@@ -273,7 +274,7 @@ def evaluations_and_features_are_shared_out():
     embed = ["embed", "--dataset", "Tiny", "--modality", "text", "--encoder", "bert", "--out"]
     done = run(*embed, "alone.npy", "--threads", 1)
     if "built without" in done.stderr:
-        return
+        return "embed: " + done.stderr.strip()
     check_done(done)
     for ranks in (2, 3, 4):  # of three sections
         done = check_done(launched(ranks, *embed, "shared.npy", "--json", "-"))
@@ -328,7 +329,7 @@ def errors_are_one_line():
         check(done.returncode == 1, "exit code", done.returncode, done.stderr)
         check(len(lines) == 1 and part in lines[0], f"expected one line with '{part}':", done.stderr)
         check(not Path("out/training.safetensors").exists(), "a run was begun")
-    for options, part in ((dict(dataset="Missing"), "Missing"), (dict(gradient_shards=1), "1 gradient_shards for 2 ranks"), (dict(backend="gpu"), "")):
+    for options, part in ((dict(dataset="Missing"), "Missing"), (dict(gradient_shards=1), "1 gradient_shards for 2 ranks"), (dict(backend="gpu"), "GPU")):
         done = on_ranks(2, **({"out": "bad"} | options))
         lines = lines_of(done.stderr)
         check(done.returncode == 1 and len(lines) == 1 and part in lines[0], "expected one line:", done.stderr)

@@ -2,6 +2,7 @@
 import contextlib
 import http.client
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -11,6 +12,14 @@ import time
 from support import PROGRAM, check
 
 TOKEN = "a-token-of-the-administrator"
+
+
+def wait_for(what, holds, seconds=20):
+    """Looks again and again whether something holds, which other threads and processes bring about."""
+    end = time.monotonic() + seconds
+    while not holds():
+        check(time.monotonic() < end, "never:", what)
+        time.sleep(0.02)
 
 
 class Service:
@@ -63,7 +72,7 @@ class Service:
             check(name in content["error"], f"expected '{name}' in", content)
 
     def at_once(self, *requests):
-        """The answers to (method, path, body, headers), which the service finds all there when it goes on."""
+        """The answers to (method, path, body, headers), which the service finds all there when it goes on; `headers` is then a list."""
         connections = [self.connect() for _ in requests]
         for connection in connections:
             connection.connect()
@@ -73,9 +82,14 @@ class Service:
             connection.request(method, path, body and json.dumps(body), headers)
         self.process.send_signal(signal.SIGCONT)
         answers = [connection.getresponse() for connection in connections]
+        self.headers = [dict(answer.getheaders()) for answer in answers]
         return [(answer.status, json.loads(answer.read())) for answer in answers]
 
-    def raw(self, data, wait=5):
+    def files(self):
+        """How many it has open."""
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def raw(self, data, wait=20):
         """What is sent back until the connection is closed."""
         out = b""
         with socket.create_connection(("127.0.0.1", self.port), timeout=wait) as connection:
