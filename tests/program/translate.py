@@ -62,15 +62,22 @@ def items_that_come_later_get_tokens_and_others_keep_theirs():
     write_features("F.npy")
     check_done(run(*translation(index="index.json")))
     before = json.loads(Path("index.json").read_text())
-    write_features("F.npy", rows=ITEMS + 9, twins=[(ITEMS, 3), (ITEMS + 1, 3)], zero=[ITEMS + 2])
+    twins = []  # the features of the first two new items, those of item 3
+    write_features("F.npy", rows=ITEMS + 9, twins=[(ITEMS, 3), (ITEMS + 1, 3)], zero=[ITEMS + 2], change=lambda values: twins.extend(values[ITEMS : ITEMS + 2]))
     result = json.loads(check_done(run(*add, "--json", "-")).stdout)
     check(result["items"] == 8 and result["files"][0]["kept"] == ITEMS and "epochs" not in result, result)
     after = json.loads(Path("index.json").read_text())
     check({item: after[item] for item in before} == before, "an item has moved")
     check(len(after) == ITEMS + 8 and str(ITEMS + 2) not in after, after)
     check(len({tuple(tokens) for tokens in after.values()}) == ITEMS + 8, "items share tokens")
+    old = Path("old.json")  # rows of items that have tokens aren't read
+    old.write_text(json.dumps(before))
+    write_features("F.npy", rows=ITEMS + 9, zero=[*range(ITEMS), ITEMS + 2], change=lambda values: values.__setitem__(slice(ITEMS, ITEMS + 2), twins))
+    check_done(run(*[word if word != "index.json" else "old.json" for word in add]))
+    check(json.loads(old.read_text()) == after, "rows of zeros have changed the index")
     for twin in (str(ITEMS), str(ITEMS + 1)):
         check(after[twin][:3] == after["3"][:3], after[twin], after["3"])
+    write_features("F.npy", rows=ITEMS + 9, twins=[(ITEMS, 3), (ITEMS + 1, 3)], zero=[ITEMS + 2])
     content = Path("index.json").read_bytes()
     check_done(run(*add))
     check(Path("index.json").read_bytes() == content, "adding nothing has changed the index")
