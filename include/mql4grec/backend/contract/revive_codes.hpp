@@ -20,7 +20,7 @@ struct level_batch {
 /// The codes of a level while they are trained; (K, width) and (K).
 template <MemorySpace S, class T>
 struct trained_codes {
-  view<T, S, 2> vectors;
+  view<T, S, 2> vectors;                        ///< what rows are quantized to
   view<T, S, 2> first_moments, second_moments;  ///< of their gradients
   view<std::int32_t, S, 1> idle;                ///< batches since a code was last the nearest of any row
 };
