@@ -43,15 +43,16 @@ TEST_CASE("exp_approximate: the relative error is at most 2e-7 between -87 and 8
   });
 }
 
-TEST_CASE("exp_approximate: is clamped outside, and exact at zero") {
+TEST_CASE("exp_approximate: is clamped outside, exact at zero, and keeps NaN") {
   constexpr float infinite = std::numeric_limits<float>::infinity();
-  float const x[] = {-infinite, -1e30f, -88.f, 0.f, -0.f, 89.f, infinite};
-  float y[7];
+  float const x[] = {-infinite, -1e30f, -88.f, 0.f, -0.f, 89.f, infinite, NAN};
+  float y[8];
   for_each_instruction_set([&] {
-    cpu::dispatch<exp_kernel>(static_cast<float const*>(x), static_cast<float*>(y), index_t{7});
+    cpu::dispatch<exp_kernel>(static_cast<float const*>(x), static_cast<float*>(y), index_t{8});
     for (int i : {0, 1, 2}) CHECK((y[i] > 0 && y[i] < 2e-38f));
     for (int i : {3, 4}) CHECK(y[i] == 1);
     for (int i : {5, 6}) CHECK((y[i] > 1.6e38f && y[i] < infinite));
+    CHECK(std::isnan(y[7]));
   });
 }
 
