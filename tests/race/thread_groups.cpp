@@ -150,19 +150,20 @@ TEST_CASE("thread groups: nearest codes, sums per code and balanced assignment")
     auto dtable = on(b, constant({4, 2}, 0.f));
     relative_bias_backward<float>(b, on(b, vector<index_t>{0, 1, 2, 2, 3}), on(b, random_normal<float>({2, 5}, 9)),
                                   dtable);
-    auto vectors = on(b, random_normal<float>({400, 9}, 10)), first = on(b, constant({400, 9}, 1.f)),
-         second = on(b, constant({400, 9}, 1.f));
+    auto vectors = on(b, random_normal<float>({400, 9}, 10)), first_moments = on(b, constant({400, 9}, 1.f)),
+         second_moments = on(b, constant({400, 9}, 1.f));
     auto idle = on(b, vector<std::int32_t>(std::vector<std::int32_t>(400, 3)));
     auto revived = poisoned<double>(b, 1);
-    revive_codes<float>(b, 4,
-                        {.nearest = codes_on(b, 300, 400),
-                         .before = x,
-                         .after = x,
-                         .report = on(b, vector<step_report>{{.loss = 1, .norm = 1}})},
-                        {.vectors = vectors, .first_moments = first, .second_moments = second, .idle = idle}, revived);
-    return std::vector{numbers_of(vectors),   numbers_of(first),    numbers_of(idle),        numbers_of(revived),
-                       numbers_of(distances), numbers_of(balanced), numbers_of(codes),       numbers_of(sums),
-                       numbers_of(counts),    numbers_of(many),     numbers_of(many_counts), numbers_of(dtable)};
+    revive_codes<float>(
+        b, 4,
+        {.nearest = codes_on(b, 300, 400),
+         .before = x,
+         .after = x,
+         .report = on(b, vector<step_report>{{.loss = 1, .norm = 1}})},
+        {.vectors = vectors, .first_moments = first_moments, .second_moments = second_moments, .idle = idle}, revived);
+    return std::vector{numbers_of(vectors),   numbers_of(first_moments), numbers_of(idle),        numbers_of(revived),
+                       numbers_of(distances), numbers_of(balanced),      numbers_of(codes),       numbers_of(sums),
+                       numbers_of(counts),    numbers_of(many),          numbers_of(many_counts), numbers_of(dtable)};
   });
 }
 
