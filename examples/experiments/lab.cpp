@@ -56,7 +56,16 @@ constexpr index_t built_in_examples = 120'000, dataset_examples = 300'000;
 
 /// To be raised when models, their trainings or quantizers change, so that rows of before and after aren't in one
 /// table.
-constexpr int recipe = 1;
+constexpr int recipe = 2;
+
+/// The batch size of a training on real data: the largest of these with at least so many updates, since few examples
+/// need many.
+index_t batch_size_for(index_t examples) {
+  constexpr index_t largest = 256, smallest = 64, updates = 900;
+  auto size = largest;
+  while (size > smallest && examples / size < updates) size /= 2;
+  return size;
+}
 
 std::string machine() {
   std::ifstream cpus("/proc/cpuinfo");
@@ -267,6 +276,7 @@ pipeline::run_options lab::run(std::string const& tasks, index_t seed) const {
         .model_width = 64, .head_width = 16, .heads = 4, .inner_width = 256, .encoder_layers = 2, .decoder_layers = 2};
   } else {
     out.training = seq2seq::fast_recipe();
+    out.training.batch_size = batch_size_for(budget());
   }
   out.training.epochs = 0;
   out.training.patience = 0;
