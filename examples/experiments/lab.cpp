@@ -180,6 +180,13 @@ std::vector<std::filesystem::path> text_indices(lab const& l) {
   return found;
 }
 
+void expect_both_modalities(lab const& l, std::string const& table) {
+  for (auto const kind : modalities) {
+    auto const index = pipeline::index_path(catalog::dataset_paths(l.target_path()), kind);
+    expects(std::filesystem::exists(index), table, ": ", index.string(), " doesn't exist, expected both modalities");
+  }
+}
+
 tasks::dataset without(tasks::dataset data, language::modality kind) {
   auto& table = data.tokens.at(to_size(kind));
   table = language::token_table(kind, table.items(), table.levels());

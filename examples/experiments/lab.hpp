@@ -152,6 +152,9 @@ std::string file_name(std::string const& table, std::vector<std::string> const& 
 /// The files of the target's text indices, the dataset's own one first.
 std::vector<std::filesystem::path> text_indices(lab const& l);
 
+/// Throws error, which names the table, if the target lacks the token index of a modality.
+void expect_both_modalities(lab const& l, std::string const& table);
+
 /// A dataset in which no item has a sequence of the modality.
 tasks::dataset without(tasks::dataset data, language::modality kind);
 

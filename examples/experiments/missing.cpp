@@ -57,6 +57,7 @@ row_result measured(lab const& l, configuration const& c, std::string const& see
 }
 
 std::vector<planned_row> plan(lab& l) {
+  expect_both_modalities(l, "missing");
   std::vector<planned_row> rows;
   double const users = static_cast<double>(l.target().interactions.users());
   for (auto const& seed : l.seeds())

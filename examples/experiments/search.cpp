@@ -98,6 +98,7 @@ row_result fused(lab const& l, index_t seed, std::string const& rule) {
 }
 
 std::vector<planned_row> plan(lab& l) {
+  expect_both_modalities(l, "search");
   double const users = static_cast<double>(l.target().interactions.users());
   std::vector<planned_row> rows;
   for (auto const& name : l.seeds()) {

@@ -23,6 +23,7 @@ constexpr std::array<configuration, 7> configurations = {{
 }};
 
 std::vector<planned_row> plan(lab& l) {
+  expect_both_modalities(l, "tasks");
   std::vector<planned_row> rows;
   auto const target = l.target();
   for (auto const& seed : l.seeds())

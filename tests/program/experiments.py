@@ -123,6 +123,11 @@ def data_that_do_not_fit_are_refused():
     check(len(lines) == 4 and all(line.startswith(f"experiments: {name} is left out: ") for line, name in zip(lines, left_out)), lines)
     check_error(experiments("quantizers", *options, *TINY), 1, "Instruments.emb-<encoder>.npy")
     check_error(experiments("early", *options, *TINY), 1, "early: ", "all users")
+    os.makedirs("here/Texts")  # without images
+    for name in ("inter", "index_lemb"):
+        shutil.copy(f"out/data/Kitchen/Kitchen.{name}.json", f"here/Texts/Texts.{name}.json")
+    for table in ("missing", "tasks", "search"):
+        check_error(experiments(table, "--plan", "--dataset", "here/Texts", "--out", "texts", *TINY), 1, table + ": ", "Texts.index_vitemb.json")
     check_error(experiments("early", *options, "--precision", "bf16"), 1, "early: ", "bf16", "fp32")
 
     # a damaged table ends the program, whether it was asked for or not
