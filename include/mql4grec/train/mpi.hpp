@@ -220,7 +220,7 @@ class mpi_rank final : public rank_connection {
     switch (kind) {
       case note::question:
         send_note(note::answer, question, from);
-        if (asked_at_ && from < rank_) wait_again(waited);  // one rank is to throw: that one finds who is missing
+        if (from < rank_) wait_again(waited);  // one rank is to throw: that one finds who is missing
         break;
       case note::answer:
         if (question == question_ && asked_at_) answered_[to_size(from)] = true;
