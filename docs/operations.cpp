@@ -120,7 +120,7 @@ std::string table() {
           []<class B, class T>() { return quantize::SquaredErrorOps<B, T>; }),
       row("quantize::RqVaeTrainingOps", "`add_to_codes`, `revive_codes`, `sum_of_squares_into`",
           []<class B, class T>() { return quantize::RqVaeTrainingOps<B, T>; }),
-      row("quantize::KmeansOps", "`add_to_codes`, `gather_rows`, `minimum_in_place`",
+      row("quantize::KmeansOps", "`add_to_codes`, `gather_rows`, `minimum_in_place`, `sum_into`",
           []<class B, class T>() { return std::same_as<T, float> && quantize::KmeansOps<B>; }),
       row("quantize::ResidualKmeansOps", "`add_to_rows`, `procrustes_rotation`",
           []<class B, class T>() { return std::same_as<T, float> && quantize::ResidualKmeansOps<B>; }),

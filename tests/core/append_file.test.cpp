@@ -48,7 +48,8 @@ TEST_CASE("append_file: a record that can't be written whole is removed") {
 
 TEST_CASE("append_file: after a cut that can't be synced nothing is appended") {
   append_file file("/proc/self/comm");  // can be cut, but not synced
-  CHECK_THROWS_WITH_AS(file.cut(0), doctest::Contains("is cut, but can't be synced"), file_error);
+  CHECK_THROWS_WITH_AS(file.cut(0), doctest::Contains("is cut, but can't be synced to the disk: Invalid argument"),
+                       file_error);
   CHECK(file.has_failed());
   CHECK_THROWS_WITH_AS(file.append("one,"), doctest::Contains("since an earlier error"), file_error);
 }
@@ -57,7 +58,7 @@ TEST_CASE("append_file: a cut that is refused changes nothing") {
   test::temporary_directory const folder;
   append_file file(folder.path() / "log");
   file.append("one,");
-  CHECK_THROWS_WITH_AS(file.cut(-1), doctest::Contains("can't be cut"), file_error);
+  CHECK_THROWS_WITH_AS(file.cut(-1), doctest::Contains("can't be cut: Invalid argument"), file_error);
   file.append("two,");
   CHECK(read_file(folder.path() / "log") == "one,two,");
 }

@@ -224,12 +224,13 @@ def the_same_tables_give_the_same_page(folder):
 
 
 FAKE_PROGRAM = """#!/usr/bin/env python3
-import json, os, pathlib, signal, sys
+import json, os, pathlib, signal, sys, time
 out = pathlib.Path(sys.argv[sys.argv.index("--out") + 1])
 (out / "arguments").write_text(" ".join(sys.argv[1:]))
 if "finished" in sys.argv:
     (out / "finished.csv").write_text("name,loss\\na,1\\n")
     (out / "finished.json").write_text(os.environ["ABOUT"])
+time.sleep(0.5)  # until the parent waits
 os.kill(os.getppid(), signal.SIGINT)  # as Ctrl-C does
 sys.exit(5)
 """

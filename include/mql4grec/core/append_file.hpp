@@ -73,10 +73,10 @@ class append_file {
   /// Removes what follows so many bytes, and syncs the file. Throws file_error; if it is cut but can't be synced, what
   /// the disk has is unknown, and all later calls of append() throw.
   void cut(index_t bytes) {
-    expects_file(::ftruncate(descriptor_, static_cast<::off_t>(bytes)) == 0, path_,
-                 "can't be cut: ", std::strerror(errno));
-    bool const was_broken = std::exchange(broken_, true);
-    expects_file(::fsync(descriptor_) == 0, path_, "is cut, but can't be synced to the disk: ", std::strerror(errno));
+    bool const is_cut = ::ftruncate(descriptor_, static_cast<::off_t>(bytes)) == 0;
+    expects_file(is_cut, path_, "can't be cut: ", std::strerror(errno));
+    bool const was_broken = std::exchange(broken_, true), is_synced = ::fsync(descriptor_) == 0;
+    expects_file(is_synced, path_, "is cut, but can't be synced to the disk: ", std::strerror(errno));
     broken_ = was_broken;
     bytes_ = bytes;
   }
@@ -88,7 +88,8 @@ class append_file {
  private:
   void write(std::string_view data) const {
     detail::write_all(descriptor_, path_, data.data(), data.size());
-    expects_file(::fdatasync(descriptor_) == 0, path_, "can't be synced to the disk: ", std::strerror(errno));
+    bool const is_synced = ::fdatasync(descriptor_) == 0;
+    expects_file(is_synced, path_, "can't be synced to the disk: ", std::strerror(errno));
   }
 
   std::filesystem::path path_;

@@ -115,7 +115,8 @@ class atomic_file {
 
   /// Syncs the file and moves it to its final name, replacing a previous file. Call it once, as the last member.
   void commit() {
-    expects_file(::fsync(descriptor_) == 0, path_, "can't be synced to the disk: ", std::strerror(errno));
+    bool const is_synced = ::fsync(descriptor_) == 0;
+    expects_file(is_synced, path_, "can't be synced to the disk: ", std::strerror(errno));
     if (::rename(temporary_.c_str(), path_.c_str()) != 0)  // with the lock, so that it is this file
       raise<file_error>(path_.string(), ": can't be put in place: ", std::strerror(errno));
     ::close(std::exchange(descriptor_, -1));

@@ -43,7 +43,8 @@ MQL4GREC_DEFINITION void feature_writer::append(host_matrix_view<float const> ro
   expects(rows.rows() <= shape_.rows - done_, path_.string(), ": ", rows.rows(), " rows after ", done_, ", expected ",
           shape_.rows, " altogether");
   write_at(bytes_of(done_), rows.data, rows.size() * index_t{sizeof(float)});
-  expects_file(::fsync(descriptor_) == 0, path_, "can't be synced to the disk: ", std::strerror(errno));
+  bool const is_synced = ::fsync(descriptor_) == 0;
+  expects_file(is_synced, path_, "can't be synced to the disk: ", std::strerror(errno));
   done_ += rows.rows();
   write_state();
 }
@@ -51,9 +52,10 @@ MQL4GREC_DEFINITION void feature_writer::append(host_matrix_view<float const> ro
 MQL4GREC_DEFINITION void feature_writer::commit() {
   expects(done_ == shape_.rows, path_.string(), ": ", done_, " rows, expected ", shape_.rows);
   if (descriptor_ >= 0) {
-    expects_file(::close(std::exchange(descriptor_, -1)) == 0, path_, "can't be closed: ", std::strerror(errno));
-    expects_file(::rename(unfinished_.c_str(), path_.c_str()) == 0, path_,
-                 "can't be put in place: ", std::strerror(errno));
+    bool const is_closed = ::close(std::exchange(descriptor_, -1)) == 0;
+    expects_file(is_closed, path_, "can't be closed: ", std::strerror(errno));
+    bool const is_in_place = ::rename(unfinished_.c_str(), path_.c_str()) == 0;
+    expects_file(is_in_place, path_, "can't be put in place: ", std::strerror(errno));
     sync_name(path_);  // before the state is gone
   }
   ::unlink(state_.c_str());

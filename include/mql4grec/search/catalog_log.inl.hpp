@@ -263,7 +263,8 @@ inline std::string bytes_at(int descriptor, std::filesystem::path const& path, s
 
 inline struct ::stat status_of(int descriptor, std::filesystem::path const& path) {
   struct ::stat status {};
-  expects_file(::fstat(descriptor, &status) == 0, path, "can't be read: ", std::strerror(errno));
+  bool const is_known = ::fstat(descriptor, &status) == 0;
+  expects_file(is_known, path, "can't be read: ", std::strerror(errno));
   return status;
 }
 

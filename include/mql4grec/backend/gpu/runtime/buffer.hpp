@@ -22,6 +22,14 @@ class buffer<T, device_space<System>> {
   explicit buffer(index_t n) : memory_(n > 0 ? static_cast<T*>(System::allocate(bytes_of(n))) : nullptr), size_(n) {
     if (n > 0) System::clear(memory_.get(), bytes_of(n));
   }
+  /// Leaves `other` empty.
+  buffer(buffer&& other) noexcept : memory_(std::move(other.memory_)), size_(std::exchange(other.size_, 0)) {}
+  /// The same.
+  buffer& operator=(buffer&& other) noexcept {
+    memory_ = std::move(other.memory_);
+    size_ = std::exchange(other.size_, 0);
+    return *this;
+  }
 
   /// The number of entries.
   index_t size() const { return size_; }
