@@ -1,24 +1,13 @@
 #pragma once
 // The revival of codes that are no row's nearest. One thread group for a level: in almost every batch it only counts.
+#include <cmath>
+
 #include "mql4grec/backend/contract/revive_codes.hpp"
-#include "mql4grec/backend/gpu/primitives/thread_group.hpp"
+#include "mql4grec/backend/gpu/nearest_code/nearest_code.hpp"
 
 namespace mql4grec::gpu {
 
 namespace detail {
-
-/// The row with the highest error, the first among equals. Errors of rows that are taken are −1.
-struct worst_row {
-  double error;
-  int row;
-
-  MQL4GREC_HD static worst_row none() { return {-1, 0}; }
-};
-struct worse_row {
-  MQL4GREC_HD worst_row operator()(worst_row a, worst_row b) const {
-    return b.error > a.error || (b.error == a.error && b.row < a.row) ? b : a;
-  }
-};
 
 template <Real T, MemorySpace S>
 struct revive_codes_of_level {
@@ -28,7 +17,8 @@ struct revive_codes_of_level {
   level_batch<S, T> batch;
   trained_codes<S, T> codes;
   int *rows_of_code, *unused;  // (K) how many rows have it as their nearest; (K) the codes to move
-  double *errors, *revived;    // (n), (1)
+  double* minus_errors;        // (n) −‖after‖²; ∞ for rows that are taken
+  double* revived;             // (1)
 
   template <class ThreadGroup>
   MQL4GREC_HD void operator()(ThreadGroup& group, index_t) const {
@@ -80,30 +70,27 @@ struct revive_codes_of_level {
   MQL4GREC_HD void find_errors(ThreadGroup& group) const {
     group.each([&](int t) {
       for (index_t i = t; i < batch.after.rows(); i += threads) {
-        errors[i] = 0;
+        double error = 0;
         for (index_t j = 0; j < batch.after.columns(); ++j) {
           auto const rest = static_cast<double>(batch.after(i, j));
-          errors[i] += rest * rest;
+          error += rest * rest;
         }
+        minus_errors[i] = -error;
       }
     });
   }
   /// Moves a code to the worst of the rows that are left.
   template <class ThreadGroup>
   MQL4GREC_HD void move(ThreadGroup& group, index_t code) const {
-    typename ThreadGroup::template local<worst_row> mine;
-    group.each([&](int t) {
-      mine[t] = worst_row::none();
-      for (index_t i = t; i < batch.after.rows(); i += threads)
-        mine[t] = worse_row{}(mine[t], {errors[i], static_cast<int>(i)});
-    });
-    index_t const worst = group.reduce(mine, worse_row{}).row;
+    index_t const worst = smallest_by<double>(group, minus_errors, static_cast<int>(batch.after.rows()));
     group.each([&](int t) {
       for (index_t j = t; j < codes.vectors.columns(); j += threads) {
         codes.vectors(code, j) = batch.before(worst, j);
         codes.first_moments(code, j) = codes.second_moments(code, j) = 0;
       }
-      if (t == 0) codes.idle(code) = 0, errors[worst] = -1;
+    });
+    group.each([&](int t) {  // not before all members have read minus_errors
+      if (t == 0) codes.idle(code) = 0, minus_errors[worst] = INFINITY;
     });
   }
 };

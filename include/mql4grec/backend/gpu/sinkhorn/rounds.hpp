@@ -284,8 +284,8 @@ struct sinkhorn_rounds : sinkhorn_tables<System> {
   /// If samples come last, the scaling of codes comes first: the first round only sums the rows, and the last one needs
   /// no scaling of rows, since that changes no row's largest code.
   MQL4GREC_HD row_scaling scaling_of_round(index_t round) const {
-    if (order == sinkhorn_order::codes_last) return round == 0 ? row_scaling::first_round : row_scaling::later_round;
-    return round == 0 ? row_scaling::none : round == 1 ? row_scaling::first_round : row_scaling::later_round;
+    index_t const first = order == sinkhorn_order::samples_last ? 1 : 0;
+    return round < first ? row_scaling::none : round == first ? row_scaling::first_round : row_scaling::later_round;
   }
 };
 
