@@ -6,29 +6,9 @@ namespace mql4grec::experiments {
 
 namespace {
 
-/// Shapes of about equal proportions; the first one is the lab's.
-struct model_size {
-  char const* name;
-  double scale;  ///< of the widths
-  index_t layers;
-};
-constexpr std::array<model_size, 4> sizes = {
-    {{"whole", 1, 4}, {"quarter", 0.25, 2}, {"half", 0.5, 4}, {"double", 2, 6}}};
-
-seq2seq::t5_config scaled(seq2seq::t5_config config, model_size const& size, bool built_in) {
-  auto const times = [&](index_t value) { return static_cast<index_t>(static_cast<double>(value) * size.scale); };
-  config.model_width = times(config.model_width);
-  config.inner_width = times(config.inner_width);
-  config.heads = std::max<index_t>(1, times(config.heads));
-  if (!built_in) config.encoder_layers = config.decoder_layers = size.layers;
-  return config;
-}
-
 finished_model trained(lab const& l, model_size const& size, index_t seed) {
-  if (&size == sizes.data()) return l.from_scratch(l.target_path(), "all", seed);
-  auto run = l.run("all", seed);
-  run.model = scaled(run.model, size, l.built_in());
-  return l.train(file_name("growth", {size.name, std::to_string(seed)}), run, {l.target()});
+  if (&size == model_sizes.data()) return l.from_scratch(l.target_path(), "all", seed);
+  return l.train(file_name("growth", {size.name, std::to_string(seed)}), l.run("all", seed, size), {l.target()});
 }
 
 std::string reading(std::vector<table_row> const& rows) {
@@ -40,10 +20,11 @@ std::string reading(std::vector<table_row> const& rows) {
 }
 
 std::vector<planned_row> plan(lab& l) {
+  expects(l.options().size == model_sizes.front().name, "growth: compares sizes, expected no --size");
   std::vector<planned_row> rows;
   double const users = static_cast<double>(l.target().interactions.users());
   for (auto const& seed : l.seeds())
-    for (auto const& size : sizes)
+    for (auto const& size : model_sizes)
       rows.push_back({.key = {size.name, seed},
                       .examples = static_cast<double>(l.budget()) * size.scale * size.scale,
                       .searches = 2 * users,
@@ -54,7 +35,7 @@ std::vector<planned_row> plan(lab& l) {
                             out.values["parameters"] = static_cast<double>(model.parameters);
                             return out;
                           },
-                      .base = {sizes.front().name, seed}});
+                      .base = {model_sizes.front().name, seed}});
   return rows;
 }
 

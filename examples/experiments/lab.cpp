@@ -99,6 +99,7 @@ json settings_of(lab const& l) {
           {"sources", sources},
           {"users", o.users},
           {"examples", l.budget()},
+          {"size", o.size},
           {"recipe", recipe},
           {"backend", o.common.backend},
           {"precision", o.common.precision},
@@ -150,6 +151,12 @@ void check_settings(std::filesystem::path const& out, json const& settings) {
 }
 
 }  // namespace
+
+model_size const& size_named(std::string const& name) {
+  for (auto const& size : model_sizes)
+    if (size.name == name) return size;
+  raise("there is no size ", name, " of a model");
+}
 
 std::vector<std::string> recommender_columns() {
   return {"ndcg@10",    "difference",   "difference_low", "difference_high",  "hit@1",
@@ -275,7 +282,7 @@ std::vector<std::string> lab::seeds() const {
   return out;
 }
 
-pipeline::run_options lab::run(std::string const& tasks, index_t seed) const {
+pipeline::run_options lab::run(std::string const& tasks, index_t seed, model_size const& size) const {
   pipeline::run_options out{.out = {}, .tasks = tasks};
   if (built_in()) {
     out.training = {.batch_size = 64, .learning_rate = 4e-3, .warmup = 0.05, .dropout = 0};
@@ -283,7 +290,14 @@ pipeline::run_options lab::run(std::string const& tasks, index_t seed) const {
         .model_width = 64, .head_width = 16, .heads = 4, .inner_width = 256, .encoder_layers = 2, .decoder_layers = 2};
   } else {
     out.training = training_with(budget());
+    out.model.encoder_layers = out.model.decoder_layers = size.layers;
   }
+  auto const scaled = [&](index_t value) {
+    return std::max<index_t>(1, static_cast<index_t>(static_cast<double>(value) * size.scale));
+  };
+  out.model.model_width = scaled(out.model.model_width);
+  out.model.inner_width = scaled(out.model.inner_width);
+  out.model.heads = scaled(out.model.heads);
   out.training.epochs = 0;
   out.training.patience = 0;
   out.training.seed = static_cast<std::uint64_t>(seed);
