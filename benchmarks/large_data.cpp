@@ -1,13 +1,6 @@
 // Interactions that are larger than the memory: how long it takes to generate them, to pack them, to open them and to
 // read an epoch of training examples, how many bytes they have, and how much memory is used at most.
 //
-//   large_data generate DIR --interactions 1e8            writes DIR/Name.inter.packed, one user after another
-//   large_data lines DIR --interactions 1e7 --parts 8     writes DIR/Name.inter-00001-of-00008.jsonl and so on
-//   large_data pack DIR                                   what `mql4grec prepare --pack` does
-//   large_data epoch DIR                                  opens it, finds its examples, walks an epoch, writes batches
-//   large_data catalog DIR --items 1e7                    writes DIR/Name.catalog.packed, of two modalities
-//   large_data recommend DIR [--requests N] [--built 1]   maps it and answers requests; or builds its tries in memory
-//
 // And likewise a catalog of very many items: how long a process takes to the first answer, how much memory it has of
 // its own, and what a request takes. Items of interactions follow a Zipf distribution with exponent 1, lengths of
 // histories an exponential one; sequences of items are random.
@@ -18,8 +11,8 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "mql4grec/catalog/interaction_files.hpp"
@@ -56,7 +49,8 @@ class zipf {
 };
 
 struct shape {
-  index_t interactions = 10'000'000, items = 1'000'000, parts = 1, requests = 300, built = 0;
+  index_t interactions = 10'000'000, items = 1'000'000, parts = 1, requests = 300;
+  bool built = false;
   double mean_length = 10;
   std::uint64_t seed = 1;
 };
@@ -238,7 +232,7 @@ void answer_requests(catalog::dataset_paths const& paths, shape const& how) {
   auto tables = packed->tables;
   auto const items = tables.front().items();
   watch.step("open");
-  if (how.built != 0) {
+  if (how.built) {
     for (auto& table : tables) {
       language::token_table copy(table.kind(), items, table.levels(),
                                  std::vector<item_id>(table.present().begin(), table.present().end()),
@@ -284,48 +278,47 @@ void answer_requests(catalog::dataset_paths const& paths, shape const& how) {
   merging.step("merge");
 }
 
-shape options_of(int argc, char** argv) {
-  shape how;
-  auto seed = static_cast<index_t>(how.seed);
-  bench::read_options(argc, argv,
-                      {{"--interactions", &how.interactions, 1},
-                       {"--items", &how.items, 1},
-                       {"--parts", &how.parts, 1},
-                       {"--requests", &how.requests, 1},
-                       {"--built", &how.built},
-                       {"--seed", &seed},
-                       {"--mean-length", &how.mean_length, 3}},
-                      3);
-  how.items = std::min(how.items, item_number_limit);
-  how.seed = static_cast<std::uint64_t>(seed);
-  return how;
-}
+/// A command of this program.
+struct command {
+  char const* name;
+  char const* help;
+  std::function<void(catalog::dataset_paths const&, shape const&)> run;
+};
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::vector<command> const commands = {
+      {"generate", "write DIR/Name.inter.packed, one user after another", generate},
+      {"lines", "write DIR/Name.inter-00001-of-00008.jsonl and so on", write_lines},
+      {"pack", "what `mql4grec prepare --pack` does", [](auto const& paths, shape const&) { pack(paths); }},
+      {"epoch", "open it, find its examples, walk an epoch, write batches", read_epoch},
+      {"catalog", "write DIR/Name.catalog.packed, of two modalities", build_catalog},
+      {"recommend", "map it and answer requests", answer_requests}};
+  CLI::App program("Interactions that are larger than the memory, and catalogs of very many items", "large_data");
+  program.require_subcommand(1);
+  std::filesystem::path directory;
+  shape how;
+  auto const count = [](CLI::App* of, char const* name, index_t& value, char const* help = "") {
+    of->add_option(name, value, help)->transform(CLI::AsSizeValue(true))->check(CLI::PositiveNumber);
+  };
+  for (auto const& each : commands) {
+    auto* const one = program.add_subcommand(each.name, each.help);
+    one->add_option("DIR", directory)->required();
+    count(one, "--interactions", how.interactions, "such as 100M");
+    count(one, "--items", how.items, "such as 10M");
+    count(one, "--parts", how.parts, "files of lines");
+    count(one, "--requests", how.requests);
+    one->add_flag("--built", how.built, "build the tries in memory in place of mapping them");
+    one->add_option("--seed", how.seed);
+    one->add_option("--mean-length", how.mean_length, "of a history")->check(CLI::Range(3., 1e6));
+  }
+  bench::read_options(program, argc, argv);
+  how.items = std::min(how.items, item_number_limit);
   try {
-    expects(argc >= 3,
-            "usage: large_data generate|lines|pack|epoch|catalog|recommend DIR [--interactions N] [--items N] "
-            "[--mean-length X] [--parts N] [--requests N] [--built 1] [--seed N]");
-    std::string_view const command = argv[1];
-    auto const how = options_of(argc, argv);
-    make_directory(argv[2]);
-    catalog::dataset_paths const paths(argv[2]);
-    if (command == "generate")
-      generate(paths, how);
-    else if (command == "lines")
-      write_lines(paths, how);
-    else if (command == "pack")
-      pack(paths);
-    else if (command == "epoch")
-      read_epoch(paths, how);
-    else if (command == "catalog")
-      build_catalog(paths, how);
-    else if (command == "recommend")
-      answer_requests(paths, how);
-    else
-      raise("unknown command ", command);
+    make_directory(directory);
+    for (auto const& each : commands)
+      if (program.got_subcommand(each.name)) each.run(catalog::dataset_paths(directory), how);
     return 0;
   } catch (error const& e) {
     std::fprintf(stderr, "large_data: %s\n", e.what());

@@ -130,7 +130,11 @@ int main(int count, char** arguments) {
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   index_t items = 10'000'000, changes = 10'000;
   std::string log;
-  bench::read_options(count, arguments, {{"--items", &items, 1}, {"--changes", &changes, 1}, {"--log", &log}});
+  CLI::App program("Changes of a live catalog", "bench_live_catalog");
+  program.add_option("--items", items)->check(CLI::PositiveNumber);
+  program.add_option("--changes", changes)->check(CLI::PositiveNumber);
+  program.add_option("--log", log, "file of the changes");
+  bench::read_options(program, count, arguments);
   std::vector<language::token_table> tables{bench::random_catalog(items)};
   double const table_memory = resident();
   std::optional<search::live_catalog> catalog;

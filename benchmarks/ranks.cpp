@@ -1,15 +1,10 @@
 // Data-parallel training on the CPUs of MPI's ranks. Rank 0 prints lines of JSON.
 //
-//     mpirun -np 2 --bind-to none bench_ranks sums [--rounds N]
-//       sums of vectors: what benchmarks/scale_model.py --fit reads
-//     mpirun -np 2 --bind-to none bench_ranks train [--threads N] [--shards N] [--entries N]
-//       updates of the paper's model: examples/s, the share of the time in collectives, and how much of the sums of
-//       gradients is hidden beside the backward pass. --entries: training_options::sum_entries; 0 hides nothing.
+//     mpirun -np 2 --bind-to none bench_ranks sums|train
 #include <mpi.h>
 
 #include <chrono>
 #include <iostream>
-#include <string_view>
 
 #include "mql4grec/backend/cpu/cpu.hpp"
 #include "mql4grec/seq2seq/initialize.hpp"
@@ -115,22 +110,26 @@ void measure_training(train::host_communicator ranks, training_setup const& how)
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::string_view const what = argc > 1 ? argv[1] : "";
+  CLI::App program("Data-parallel training on the CPUs of MPI's ranks", "bench_ranks");
+  program.require_subcommand(1);
+  auto* const sums = program.add_subcommand("sums", "sums of vectors: what benchmarks/scale_model.py --fit reads");
   index_t rounds = 50;
+  sums->add_option("--rounds", rounds)->check(CLI::PositiveNumber);
+  auto* const training = program.add_subcommand(
+      "train",
+      "updates of the paper's model: examples/s, the share of the time in collectives, and how much of the "
+      "sums of gradients is hidden beside the backward pass");
   training_setup how;
-  if (what == "sums") bench::read_options(argc, argv, {{"--rounds", &rounds, 1}}, 2);
-  if (what == "train")
-    bench::read_options(
-        argc, argv, {{"--threads", &how.threads, 1}, {"--shards", &how.shards}, {"--entries", &how.sum_entries}}, 2);
+  training->add_option("--threads", how.threads, "of each rank")->check(CLI::PositiveNumber);
+  training->add_option("--shards", how.shards, "training_options::gradient_shards")->check(CLI::NonNegativeNumber);
+  training->add_option("--entries", how.sum_entries, "training_options::sum_entries; 0 hides nothing")
+      ->check(CLI::NonNegativeNumber);
+  bench::read_options(program, argc, argv);
   train::mpi_process process;
   try {
-    if (what == "sums")
-      measure_sums(process.communicator(), rounds);
-    else if (what == "train")
-      measure_training(process.communicator(), how);
-    else if (process.rank() == 0)
-      std::cerr << "usage: bench_ranks sums [--rounds N] | train [--threads N] [--shards N] [--entries N]\n";
-    return what == "sums" || what == "train" ? 0 : 2;
+    if (*sums) measure_sums(process.communicator(), rounds);
+    if (*training) measure_training(process.communicator(), how);
+    return 0;
   } catch (std::exception const& e) {
     process.end_all_unless_all_failed("bench_ranks: rank " + std::to_string(process.rank()) + ": " + e.what(), 1);
     return 1;

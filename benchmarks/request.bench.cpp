@@ -2,9 +2,6 @@
 // as long as those of Instruments. Prints the percentiles for every precision and instruction set of the machine, and a
 // histogram for each. Times are processor time of the thread, so that other programs on the machine don't count; with
 // --wall, or with several threads for each request, they are those that a client sees.
-//
-//   bench_request [--requests N] [--wall] [--threads N] [--history ITEMS] [--only avx2|avx512|baseline] [--bits
-//   32|16|8]
 #include "sequences.hpp"
 
 #include <algorithm>
@@ -33,13 +30,17 @@ struct settings {
 
 settings read_settings(int count, char** arguments) {
   settings all;
-  bench::read_options(count, arguments,
-                      {{"--requests", &all.requests, 1},
-                       {"--wall", &all.wall},
-                       {"--threads", &all.threads, 1},
-                       {"--history", &all.history},
-                       {"--only", &all.only},
-                       {"--bits", &all.bits}});
+  CLI::App program("The latency of single requests", "bench_request");
+  program.add_option("--requests", all.requests)->check(CLI::PositiveNumber);
+  program.add_flag("--wall", all.wall, "the time that a client sees, in place of processor time");
+  program.add_option("--threads", all.threads, "of each request; more than one: as with --wall")
+      ->check(CLI::PositiveNumber);
+  program.add_option("--history", all.history, "items of every history; 0: as in Instruments")
+      ->check(CLI::NonNegativeNumber);
+  program.add_option("--only", all.only, "an instruction set")->check(CLI::IsMember({"avx2", "avx512", "baseline"}));
+  program.add_option("--bits", all.bits, "of a product's factors; without it every precision")
+      ->check(CLI::IsMember({8, 16, 32}));
+  bench::read_options(program, count, arguments);
   all.wall = all.wall || all.threads > 1;
   return all;
 }

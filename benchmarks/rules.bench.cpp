@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <limits>
 #include <string>
 
 #include "mql4grec/recommender.hpp"
@@ -76,7 +77,10 @@ struct measurement {
 int main(int count, char** arguments) {
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   index_t items = 100'000, requests = 40;
-  bench::read_options(count, arguments, {{"--items", &items, 1000}, {"--requests", &requests, 1}});
+  CLI::App program("Requests with rules", "bench_rules");
+  program.add_option("--items", items)->check(CLI::Range(index_t{1000}, std::numeric_limits<index_t>::max()));
+  program.add_option("--requests", requests, "of each row")->check(CLI::PositiveNumber);
+  bench::read_options(program, count, arguments);
   auto const sets = random_sets(items);
   double const start = bench::thread_seconds();
   auto const from = random_recommender(items, sets);

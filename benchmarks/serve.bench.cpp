@@ -38,12 +38,13 @@ struct settings {
 
 settings read_settings(int count, char** arguments) {
   settings all;
-  bench::read_options(count, arguments,
-                      {{"--model", &all.model},
-                       {"--dataset", &all.dataset},
-                       {"--seconds", &all.seconds, 1},
-                       {"--workers", &all.workers, 1},
-                       {"--rate", &all.rate, 1}});
+  CLI::App program("Requests of many callers at once", "bench_serve");
+  auto* const model = program.add_option("--model", all.model, "a model directory; without it random parameters");
+  model->needs(program.add_option("--dataset", all.dataset, "its dataset directory"));
+  program.add_option("--seconds", all.seconds, "of each measurement")->check(CLI::PositiveNumber);
+  program.add_option("--workers", all.workers)->check(CLI::PositiveNumber);
+  program.add_option("--rate", all.rate, "arrivals per second")->check(CLI::PositiveNumber);
+  bench::read_options(program, count, arguments);
   return all;
 }
 

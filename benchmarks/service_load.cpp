@@ -52,28 +52,28 @@ struct settings {
   double rate = 0, seconds = 10, deadline_ms = -1;
   std::string model, other_model, dataset, insert_token;
   index_t levels = 4, codes = 8;  // of inserted items
-  index_t allow_all = 0;
+  bool allow_all = false;
 };
 
 settings read_settings(int count, char** arguments) {
   settings all;
-  bench::read_options(count, arguments,
-                      {{"--port", &all.port, 1},
-                       {"--connections", &all.connections, 1},
-                       {"--items", &all.items, 1},
-                       {"--k", &all.k},
-                       {"--requests", &all.requests},
-                       {"--rate", &all.rate},
-                       {"--seconds", &all.seconds},
-                       {"--deadline-ms", &all.deadline_ms},
-                       {"--model", &all.model},
-                       {"--other-model", &all.other_model},
-                       {"--dataset", &all.dataset},
-                       {"--allow-all", &all.allow_all},
-                       {"--insert-token", &all.insert_token},
-                       {"--levels", &all.levels, 1},
-                       {"--codes", &all.codes, 1}});
-  expects(all.port > 0 && all.port < 65'536, "--port is missing, or no number from 1 to 65535");
+  CLI::App program("Requests to a running service: their latencies as JSON", "service_load");
+  program.add_option("--port", all.port)->required()->check(CLI::Range(1, 65'535));
+  program.add_option("--connections", all.connections)->check(CLI::PositiveNumber);
+  program.add_option("--items", all.items, "items that histories choose from")->check(CLI::PositiveNumber);
+  program.add_option("--k", all.k, "items of an answer")->check(CLI::PositiveNumber);
+  program.add_option("--requests", all.requests, "0: until --seconds have passed")->check(CLI::NonNegativeNumber);
+  program.add_option("--rate", all.rate, "requests per second; 0: one after the other")->check(CLI::NonNegativeNumber);
+  program.add_option("--seconds", all.seconds)->check(CLI::PositiveNumber);
+  program.add_option("--deadline-ms", all.deadline_ms, "of each request");
+  program.add_option("--model", all.model, "compare answers with those of this model directory");
+  program.add_option("--other-model", all.other_model, "or of this one");
+  program.add_option("--dataset", all.dataset, "the models' dataset directory");
+  program.add_flag("--allow-all", all.allow_all, "requests with a list of all items");
+  program.add_option("--insert-token", all.insert_token, "insert items; the token of administrators");
+  program.add_option("--levels", all.levels, "of inserted items")->check(CLI::PositiveNumber);
+  program.add_option("--codes", all.codes, "of a level of inserted items")->check(CLI::PositiveNumber);
+  bench::read_options(program, count, arguments);
   return all;
 }
 
@@ -93,7 +93,7 @@ std::vector<question> make_questions(settings const& s) {
                       recommender<>::load(model, s.dataset, {.backend = {.threads = 1}}));
   search::item_filter filter;
   json allowed = json::array();
-  for (index_t i = 0; s.allow_all != 0 && i < s.items; ++i) {
+  for (index_t i = 0; s.allow_all && i < s.items; ++i) {
     if (i == 0) filter.allow.emplace();
     filter.allow->push_back(item_id(static_cast<std::int32_t>(i)));
     allowed.push_back(i);

@@ -111,7 +111,7 @@ def one_round(service, options, goals, done):
     items, words = options.items, options.words
     requests = goals["requests"] - done["requests"]
     load = subprocess.Popen([options.service_load, "--port", str(service.port), "--items", str(items), "--dataset", options.dataset, "--model",
-                             options.model, "--other-model", options.other_model, "--allow-all", "1", "--requests", str(requests),
+                             options.model, "--other-model", options.other_model, "--allow-all", "--requests", str(requests),
                              "--connections", str(options.connections)], stdout=subprocess.PIPE, text=True)
     before, reloads, changes = service.answered(), done["reloads"], done["changes"]
     stop = threading.Event()

@@ -112,6 +112,7 @@ void check_comparable(lab const& l) {
   expects(common.backend == "cpu", "early: --backend ", common.backend, ", but the training is on the CPU");
   expects(common.precision.empty() || common.precision == "fp32", "early: --precision ", common.precision,
           ", but the training is in fp32");
+  expect_whole_models(l, "early");
 }
 
 std::vector<planned_row> plan(lab& l) {

@@ -20,7 +20,7 @@ std::string reading(std::vector<table_row> const& rows) {
 }
 
 std::vector<planned_row> plan(lab& l) {
-  expects(l.options().size == model_sizes.front().name, "growth: compares sizes, expected no --size");
+  expect_whole_models(l, "growth");
   std::vector<planned_row> rows;
   double const users = static_cast<double>(l.target().interactions.users());
   for (auto const& seed : l.seeds())

@@ -173,6 +173,9 @@ std::vector<std::filesystem::path> text_indices(lab const& l);
 /// Throws error, which names the table, if the target lacks the token index of a modality.
 void expect_both_modalities(lab const& l, std::string const& table);
 
+/// Throws error, which names the table, if the lab's models are of another size than the paper's.
+void expect_whole_models(lab const& l, std::string const& table);
+
 /// A dataset in which no item has a sequence of the modality.
 tasks::dataset without(tasks::dataset data, language::modality kind);
 

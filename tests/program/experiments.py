@@ -71,6 +71,7 @@ def other_options_are_refused():
     check_done(experiments("indices", "--out", "out", *TINY))
     check_error(experiments("growth", "--plan", "--out", "out", "--users", "50"), 1, "settings.json", "users")
     check_error(experiments("growth", "--plan", "--out", "out", "--users", "40", "--threads", "1"), 1, "examples = 300, but these options have 120000")
+    check_error(experiments("indices", "--plan", "--out", "out", "--size", "half", *TINY), 1, "size")
     settings, histories = Path("out/settings.json"), Path("out/data/Music/Music.inter.json")
     for path, change, complaint in ((settings, {"recipe": 0}, "recipe"), (histories, {"0": [0, 1, 2]}, "checksums")):
         content = path.read_text()
@@ -95,6 +96,13 @@ def every_table_of_models_can_be_filled():
         check(len(rows) == about["rows"] == about["planned"] == count, name, len(rows), about["planned"])
         check(all(0 <= float(row["ndcg@10"]) <= 1 for row in rows), name, rows)
         check(absolute not in about["command"], about["command"])
+
+
+def models_have_the_size_that_was_asked_for():
+    check_done(experiments("indices", "--size", "half", "--out", "half", *TINY))
+    (config,) = Path("half/runs").glob("*/config.json")
+    check(json.loads(config.read_text())["d_model"] == 32, config.read_text())
+    check_error(experiments("growth", "--size", "half", "--out", "half", *TINY), 1, "growth: ", "--size")
 
 
 def data_that_do_not_fit_are_refused():
@@ -163,6 +171,6 @@ def codes_and_missing_content_are_consistent():
     check(len(rows) == 4 and len({row["ndcg@10"] for row in rows}) == 1, "nothing is missing and nothing is filled in:", rows)
 
 
-main([a_table_is_filled_once, an_interrupted_table_goes_on, other_options_are_refused,
+main([a_table_is_filled_once, an_interrupted_table_goes_on, other_options_are_refused, models_have_the_size_that_was_asked_for,
       codes_and_missing_content_are_consistent, every_table_of_models_can_be_filled, data_that_do_not_fit_are_refused,
       wrong_usage])

@@ -1,6 +1,5 @@
 #include "support/check_close.hpp"
 
-#include "../benchmarks/options.hpp"
 #include "../benchmarks/timing.hpp"
 #include "support/backends.hpp"
 #include "support/data.hpp"
@@ -51,31 +50,6 @@ TEST_CASE("gradient_error: is large for a wrong gradient and small for the right
   std::vector<double> const right{12, 1}, wrong{12, 2};
   CHECK(gradient_error(cube, vector{2., 5.}, right) < 1e-15);
   CHECK(gradient_error(cube, vector{2., 5.}, wrong) == doctest::Approx(1. / 12));
-}
-
-TEST_CASE("benchmarks: options are read, and what is unknown, missing or no number is refused") {
-  bool wall = false;
-  index_t requests = 5;
-  double rate = 0.5;
-  std::string model;
-  auto const read = [&](std::vector<std::string> words) {
-    std::vector<char*> arguments;
-    for (auto& word : words) arguments.push_back(word.data());
-    bench::parse_options(arguments,
-                         {{"--wall", &wall}, {"--requests", &requests, 1}, {"--rate", &rate}, {"--model", &model}});
-  };
-  read({});
-  CHECK((!wall && requests == 5 && rate == 0.5));
-  read({"--requests", "1e3", "--wall", "--model", "--wall", "--rate", "0"});
-  CHECK((wall && requests == 1000 && rate == 0 && model == "--wall"));
-  CHECK_THROWS_WITH_AS(read({"--request", "3"}),
-                       "unknown option '--request', expected --wall, --requests, --rate, --model", error);
-  CHECK_THROWS_WITH_AS(read({"--wall", "--requests"}), "--requests needs a value", error);
-  CHECK_THROWS_WITH_AS(read({"--requests", "2.5"}), "--requests '2.5', expected a whole number", error);
-  for (auto const* text : {"", "x", "2x", "0", "-1", "nan", "1e16", " 2"})
-    CHECK_THROWS_WITH_AS(read({"--requests", text}),
-                         ("--requests '" + std::string(text) + "', expected a number of at least 1").c_str(), error);
-  CHECK(requests == 1000);
 }
 
 TEST_CASE("benchmarks: a percentile is the least value that a share of the values doesn't exceed") {
