@@ -6,9 +6,10 @@ namespace mql4grec::experiments {
 
 namespace {
 
-finished_model trained(lab const& l, model_size const& size, index_t seed) {
-  if (&size == model_sizes.data()) return l.from_scratch(l.target_path(), "all", seed);
-  return l.train(file_name("growth", {size.name, std::to_string(seed)}), l.run("all", seed, size), {l.target()});
+finished_model trained(lab const& l, seq2seq::model_size const& size, index_t seed) {
+  if (size.name == "whole") return l.from_scratch(l.target_path(), "all", seed);
+  return l.train(file_name("growth", {std::string(size.name), std::to_string(seed)}), l.run("all", seed, size),
+                 {l.target()});
 }
 
 std::string reading(std::vector<table_row> const& rows) {
@@ -24,9 +25,9 @@ std::vector<planned_row> plan(lab& l) {
   std::vector<planned_row> rows;
   double const users = static_cast<double>(l.target().interactions.users());
   for (auto const& seed : l.seeds())
-    for (auto const& size : model_sizes)
-      rows.push_back({.key = {size.name, seed},
-                      .examples = static_cast<double>(l.budget()) * size.scale * size.scale,
+    for (auto const& size : seq2seq::model_sizes)
+      rows.push_back({.key = {std::string(size.name), seed},
+                      .examples = static_cast<double>(l.budget()) * size.widths * size.widths,
                       .searches = 2 * users,
                       .measure =
                           [&l, &size, seed] {
@@ -35,7 +36,7 @@ std::vector<planned_row> plan(lab& l) {
                             out.values["parameters"] = static_cast<double>(model.parameters);
                             return out;
                           },
-                      .base = {model_sizes.front().name, seed}});
+                      .base = {"whole", seed}});
   return rows;
 }
 

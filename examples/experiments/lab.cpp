@@ -99,7 +99,7 @@ json settings_of(lab const& l) {
           {"sources", sources},
           {"users", o.users},
           {"examples", l.budget()},
-          {"size", o.size},
+          {"model_size", o.model_size},
           {"recipe", recipe},
           {"backend", o.common.backend},
           {"precision", o.common.precision},
@@ -152,12 +152,6 @@ void check_settings(std::filesystem::path const& out, json const& settings) {
 
 }  // namespace
 
-model_size const& size_named(std::string const& name) {
-  for (auto const& size : model_sizes)
-    if (size.name == name) return size;
-  raise("there is no size ", name, " of a model");
-}
-
 std::vector<std::string> recommender_columns() {
   return {"ndcg@10",    "difference",   "difference_low", "difference_high",  "hit@1",
           "hit@10",     "text_ndcg@10", "image_ndcg@10",  "sequence_ndcg@10", "train_loss",
@@ -195,7 +189,7 @@ void expect_both_modalities(lab const& l, std::string const& table) {
 }
 
 void expect_whole_models(lab const& l, std::string const& table) {
-  expects(l.options().size == model_sizes.front().name, table, ": --size ", l.options().size,
+  expects(l.options().model_size == "whole", table, ": --model-size ", l.options().model_size,
           ", but the table determines the sizes of its models");
 }
 
@@ -287,22 +281,17 @@ std::vector<std::string> lab::seeds() const {
   return out;
 }
 
-pipeline::run_options lab::run(std::string const& tasks, index_t seed, model_size const& size) const {
+pipeline::run_options lab::run(std::string const& tasks, index_t seed, seq2seq::model_size const& size) const {
   pipeline::run_options out{.out = {}, .tasks = tasks};
   if (built_in()) {
+    constexpr index_t layers = 2;
     out.training = {.batch_size = 64, .learning_rate = 4e-3, .warmup = 0.05, .dropout = 0};
-    out.model = {
-        .model_width = 64, .head_width = 16, .heads = 4, .inner_width = 256, .encoder_layers = 2, .decoder_layers = 2};
+    out.model = seq2seq::resized({.model_width = 64, .head_width = 16, .heads = 4, .inner_width = 256},
+                                 {size.name, size.widths, layers});
   } else {
     out.training = training_with(budget());
-    out.model.encoder_layers = out.model.decoder_layers = size.layers;
+    out.model = seq2seq::resized({}, size);
   }
-  auto const scaled = [&](index_t value) {
-    return std::max<index_t>(1, static_cast<index_t>(static_cast<double>(value) * size.scale));
-  };
-  out.model.model_width = scaled(out.model.model_width);
-  out.model.inner_width = scaled(out.model.inner_width);
-  out.model.heads = scaled(out.model.heads);
   out.training.epochs = 0;
   out.training.patience = 0;
   out.training.seed = static_cast<std::uint64_t>(seed);

@@ -1,7 +1,6 @@
 #pragma once
 // What experiments share: the datasets at hand, trainings and evaluations on disk, and the loop that fills a table. All
 // of it continues where it was stopped.
-#include <array>
 #include <filesystem>
 #include <functional>
 #include <optional>
@@ -19,29 +18,17 @@ using program::common_options;
 using program::compute;
 using program::progress_log;
 
-/// A model as a multiple of the lab's, of about equal proportions.
-struct model_size {
-  char const* name;
-  double scale;    ///< of the widths, and of the heads
-  index_t layers;  ///< of the encoder and of the decoder, on real data
-};
-inline constexpr std::array<model_size, 4> model_sizes = {
-    {{"whole", 1, 4}, {"quarter", 0.25, 2}, {"half", 0.5, 4}, {"double", 2, 6}}};
-
-/// The size of a name; throws error for others.
-model_size const& size_named(std::string const& name);
-
 /// What the command line determines.
 struct lab_options {
-  std::filesystem::path dataset;                ///< the target; empty: the built-in catalog
-  std::vector<std::filesystem::path> sources;   ///< for pre-training
-  std::filesystem::path out;                    ///< tables, models and the built-in catalog
-  index_t users = 0;                            ///< only the first so many users of each dataset; 0: all
-  index_t examples = 0;                         ///< training examples of one model; 0: as many as suit the data
-  std::string size = model_sizes.front().name;  ///< of the models
-  index_t seeds = 1;                            ///< models per configuration
-  bool plan_only = false;                       ///< nothing will be computed
-  std::string command;                          ///< the command line, for the tables
+  std::filesystem::path dataset;               ///< the target; empty: the built-in catalog
+  std::vector<std::filesystem::path> sources;  ///< for pre-training
+  std::filesystem::path out;                   ///< tables, models and the built-in catalog
+  index_t users = 0;                           ///< only the first so many users of each dataset; 0: all
+  index_t examples = 0;                        ///< training examples of one model; 0: as many as suit the data
+  std::string model_size = "whole";            ///< seq2seq::model_sizes
+  index_t seeds = 1;                           ///< models per configuration
+  bool plan_only = false;                      ///< nothing will be computed
+  std::string command;                         ///< the command line, for the tables
   common_options common;
 };
 
@@ -103,10 +90,10 @@ class lab {
   /// Options of a training that suit the data: a model and a schedule that converge in minutes. The number of epochs is
   /// set by train(), unless it is set before.
   pipeline::run_options run(std::string const& tasks, index_t seed = 1) const {
-    return run(tasks, seed, size_named(options_.size));
+    return run(tasks, seed, seq2seq::model_size_named(options_.model_size));
   }
   /// The same for a model of another size than the lab's.
-  pipeline::run_options run(std::string const& tasks, index_t seed, model_size const& size) const;
+  pipeline::run_options run(std::string const& tasks, index_t seed, seq2seq::model_size const& size) const;
   /// Training examples of one model.
   index_t budget() const;
   /// Sets the epochs of a run and their updates so that it sees this many examples, whatever the data, and is validated

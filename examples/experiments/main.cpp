@@ -6,6 +6,7 @@
 
 #include "commands/memory.hpp"
 #include "commands/signals.hpp"
+#include "commands/training.hpp"
 #include "experiments.hpp"
 #include "mql4grec/core/detail/words.hpp"
 #include "report/text.hpp"
@@ -100,13 +101,11 @@ int parse_and_run(int argc, char** argv) {
       .add_option("--examples", line.options.examples,
                   "training examples of one model (default: 300,000; 120,000 on the built-in catalog)")
       ->check(CLI::Range(1, 1 << 30));
-  std::vector<std::string> sizes;
-  for (auto const& size : model_sizes) sizes.push_back(size.name);
   program
-      .add_option("--size", line.options.size,
-                  "widths and heads of the models, relative to the paper's: smaller ones see as many examples in less "
+      .add_option("--model-size", line.options.model_size,
+                  "widths and layers of the models, relative to the paper's; smaller ones see as many examples in less "
                   "time")
-      ->check(CLI::IsMember(sizes))
+      ->check(program::known_model_sizes())
       ->capture_default_str();
   program.add_option("--seeds", line.options.seeds, "models per configuration")
       ->check(CLI::Range(1, 100))

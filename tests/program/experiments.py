@@ -71,7 +71,7 @@ def other_options_are_refused():
     check_done(experiments("indices", "--out", "out", *TINY))
     check_error(experiments("growth", "--plan", "--out", "out", "--users", "50"), 1, "settings.json", "users")
     check_error(experiments("growth", "--plan", "--out", "out", "--users", "40", "--threads", "1"), 1, "examples = 300, but these options have 120000")
-    check_error(experiments("indices", "--plan", "--out", "out", "--size", "half", *TINY), 1, "size")
+    check_error(experiments("indices", "--plan", "--out", "out", "--model-size", "half", *TINY), 1, "model_size")
     settings, histories = Path("out/settings.json"), Path("out/data/Music/Music.inter.json")
     for path, change, complaint in ((settings, {"recipe": 0}, "recipe"), (histories, {"0": [0, 1, 2]}, "checksums")):
         content = path.read_text()
@@ -99,10 +99,10 @@ def every_table_of_models_can_be_filled():
 
 
 def models_have_the_size_that_was_asked_for():
-    check_done(experiments("indices", "--size", "half", "--out", "half", *TINY))
+    check_done(experiments("indices", "--model-size", "half", "--out", "half", *TINY))
     (config,) = Path("half/runs").glob("*/config.json")
     check(json.loads(config.read_text())["d_model"] == 32, config.read_text())
-    check_error(experiments("growth", "--size", "half", "--out", "half", *TINY), 1, "growth: ", "--size")
+    check_error(experiments("growth", "--model-size", "half", "--out", "half", *TINY), 1, "growth: ", "--model-size")
 
 
 def data_that_do_not_fit_are_refused():

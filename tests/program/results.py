@@ -157,6 +157,16 @@ def recipes_are_defaults_that_options_override():
     check(run(*training(out="x", recipe="slow")).returncode == 2, "an unknown recipe")
 
 
+def models_have_the_size_and_the_dropout_that_were_asked_for():
+    check_done(run(*training(init=None, model_size="half", dropout=0, epochs=1)))
+    config = json.loads(Path("out/config.json").read_text())
+    check((config["d_model"], config["d_ff"], config["num_heads"], config["num_layers"]) == (64, 512, 3, 4), config)
+    check(settings_of("out")["dropout"] == 0, settings_of("out"))
+    check_one_line(run(*training(init=None, model_size="quarter", dropout=0, epochs=1, resume=True)), 1, "out")
+    check_one_line(run(*training(out="x", model_size="half")), 2, "--init")
+    check_one_line(run(*training(out="x", init=None, dropout=1)), 1, "dropout rate of 1")
+
+
 def a_fast_recipe_learns():
     result = json.loads(check_done(run(*training(recipe="fast", epochs=8, batch_size=16), "--json", "-")).stdout)
     first = json.loads(check_done(run(*training(out="one", recipe="fast", epochs=1, batch_size=16), "--json", "-")).stdout)
@@ -283,5 +293,5 @@ def reports_stand_alone():
 
 main([evaluation_as_json, baselines_are_rows_beside_the_model, intervals_over_users, calibration_is_fitted_and_checked, a_name_that_is_not_utf8_loses_no_result,
       reasons_of_a_recommendation, searches_as_the_released_code_saves_them, trainings_as_json,
-      recipes_are_defaults_that_options_override, a_fast_recipe_learns, searches_with_weights_in_8_bits, recommendations,
+      recipes_are_defaults_that_options_override, models_have_the_size_and_the_dropout_that_were_asked_for, a_fast_recipe_learns, searches_with_weights_in_8_bits, recommendations,
       rules_of_a_recommendation, warnings_come_once, a_model_that_would_be_asked_otherwise_than_it_has_learnt_is_named, reports_stand_alone])

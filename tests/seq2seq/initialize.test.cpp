@@ -1,5 +1,7 @@
 #include "mql4grec/seq2seq/initialize.hpp"
 
+#include <map>
+
 #include "support/backends.hpp"
 #include "support/check_close.hpp"
 #include "support/small_t5.hpp"
@@ -75,4 +77,15 @@ TEST_CASE("initialize: parameters of equal shape and deviation get different num
   auto const& layers = model.weights().encoder;
   CHECK_FALSE(compare(layers[0].expand, layers[1].expand, 0.1).holds);
   CHECK_FALSE(compare(layers[0].qkv.row_block(6, 6), layers[0].qkv.row_block(12, 6), 0.1).holds);  // k and v
+}
+
+TEST_CASE("model_sizes: their models have the number of parameters that the documentation states") {
+  std::map<std::string_view, index_t> const expected = {
+      {"whole", 4'724'352}, {"quarter", 181'312}, {"half", 1'248'064}, {"double", 27'277'056}};
+  CHECK(seq2seq::model_sizes.size() == expected.size());
+  for (auto const& [name, parameters] : expected)
+    CHECK(seq2seq::t5_layout(seq2seq::resized({}, seq2seq::model_size_named(name))).size() == parameters);
+  CHECK(seq2seq::resized({}, seq2seq::model_size_named("whole")) == seq2seq::t5_config{});
+  CHECK(seq2seq::resized({.model_width = 3, .heads = 1}, seq2seq::model_size_named("quarter")).heads == 1);
+  CHECK_THROWS_WITH_AS(static_cast<void>(seq2seq::model_size_named("huge")), "there is no model size 'huge'", error);
 }

@@ -152,6 +152,12 @@ CLI::Validator known_tasks() {
   return {complaint, "all|next|released|released-next|LIST"};
 }
 
+CLI::Validator known_model_sizes() {
+  std::vector<std::string> names;
+  for (auto const& size : seq2seq::model_sizes) names.emplace_back(size.name);
+  return CLI::IsMember(names);
+}
+
 void add_training_options(CLI::App& command, training_request& request) {
   auto& training = request.run.training;
   command.add_option("--out", request.run.out, "directory of the model and of the run")->required();
@@ -178,6 +184,18 @@ void add_training_options(CLI::App& command, training_request& request) {
           "of the matrices of attention and feed-forward layers; the other parameters are updated by AdamW")
       ->check(CLI::IsMember({"adamw", "muon"}))
       ->default_str("adamw");
+  command.add_option("--dropout", training.dropout, "rate of dropout, at least 0 and less than 1")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  command
+      .add_option_function<std::string>(
+          "--model-size",
+          [&request](std::string const& name) {
+            request.run.model = seq2seq::resized({}, seq2seq::model_size_named(name));
+          },
+          "widths and layers of a new model, relative to the paper's")
+      ->check(known_model_sizes())
+      ->default_str("whole");
   command
       .add_option("--layer-decay", training.layer_decay,
                   "the learning rate of a layer is this factor of that of the layer above it; 1: all have the same")

@@ -24,6 +24,9 @@ struct training_request {
 /// Accepts the names and lists of mixture_named.
 CLI::Validator known_tasks();
 
+/// Accepts the names of seq2seq::model_sizes.
+CLI::Validator known_model_sizes();
+
 /// Adds the options of both training commands; the values in `request` are the defaults.
 void add_training_options(CLI::App& command, training_request& request);
 

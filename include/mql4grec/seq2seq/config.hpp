@@ -1,7 +1,10 @@
 #pragma once
 // The shape of a T5. The members of t5_config are named in plain words; error messages and config.json use
 // transformers' names.
+#include <algorithm>
+#include <array>
 #include <cmath>
+#include <string_view>
 
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/ids.hpp"
@@ -61,6 +64,32 @@ inline void validate(t5_config const& c) {
   };
   in_vocabulary(c.pad, "pad_token_id");
   in_vocabulary(c.end, "eos_token_id");
+}
+
+/// A size of models, relative to the paper's.
+struct model_size {
+  std::string_view name;  ///< for command lines
+  double widths = 1;      ///< factor of model_width, inner_width and heads
+  index_t layers = 4;     ///< of the encoder, and of the decoder
+};
+
+/// The sizes that have names. Their parameters with the paper's vocabulary: 4.72, 0.18, 1.25 and 27.3 million.
+inline constexpr std::array<model_size, 4> model_sizes = {
+    {{"whole", 1, 4}, {"quarter", 0.25, 2}, {"half", 0.5, 4}, {"double", 2, 6}}};
+
+/// The size of a name; throws error if there is none.
+inline model_size const& model_size_named(std::string_view name) {
+  for (auto const& size : model_sizes)
+    if (size.name == name) return size;
+  raise("there is no model size '", name, "'");
+}
+
+/// The shape with other widths and layers. No width becomes less than 1.
+inline t5_config resized(t5_config shape, model_size const& size) {
+  for (auto* const width : {&shape.model_width, &shape.inner_width, &shape.heads})
+    *width = std::max<index_t>(1, static_cast<index_t>(static_cast<double>(*width) * size.widths));
+  shape.encoder_layers = shape.decoder_layers = size.layers;
+  return shape;
 }
 
 }  // namespace mql4grec::seq2seq
