@@ -58,12 +58,12 @@ constexpr index_t built_in_examples = 120'000, dataset_examples = 300'000;
 /// table.
 constexpr int recipe = 3;
 
-/// The training of a model on real data. A model that sees few examples needs many updates and a higher rate, and
-/// doesn't overfit, so that dropout only slows it down; docs/results.md has the comparison.
-seq2seq::training_options training_with(index_t examples) {
+/// The training of a model on real data. A model that is small or sees few examples needs many updates and a higher
+/// rate, and doesn't overfit, so that dropout only slows it down; docs/results.md has the comparison.
+seq2seq::training_options training_with(index_t examples, seq2seq::model_size const& size) {
   constexpr index_t few = 2'000'000;
   auto out = seq2seq::fast_recipe();
-  if (examples < few) out.batch_size = 64, out.learning_rate = 4e-3, out.dropout = 0;
+  if (examples < few || size.widths < 1) out.batch_size = 64, out.learning_rate = 4e-3, out.dropout = 0;
   return out;
 }
 
@@ -289,7 +289,7 @@ pipeline::run_options lab::run(std::string const& tasks, index_t seed, seq2seq::
     out.model = seq2seq::resized({.model_width = 64, .head_width = 16, .heads = 4, .inner_width = 256},
                                  {size.name, size.widths, layers});
   } else {
-    out.training = training_with(budget());
+    out.training = training_with(budget(), size);
     out.model = seq2seq::resized({}, size);
   }
   out.training.epochs = 0;

@@ -162,9 +162,10 @@ def models_have_the_size_and_the_dropout_that_were_asked_for():
     config = json.loads(Path("out/config.json").read_text())
     check((config["d_model"], config["d_ff"], config["num_heads"], config["num_layers"]) == (64, 512, 3, 4), config)
     check(settings_of("out")["dropout"] == 0, settings_of("out"))
-    check_one_line(run(*training(init=None, model_size="quarter", dropout=0, epochs=1, resume=True)), 1, "out")
-    check_one_line(run(*training(out="x", model_size="half")), 2, "--init")
-    check_one_line(run(*training(out="x", init=None, dropout=1)), 1, "dropout rate of 1")
+    check_one_line(run(*training(init=None, model_size="quarter", dropout=0, epochs=1, resume=True)), 1, "out/config.json", "--model-size quarter")
+    check_one_line(run(*training(out="x", model_size="half")), 1, "start/config.json", "expected those of --model-size half: 64, 512, 3 and 4 + 4")
+    check_done(run(*training(init="out", out="next", model_size="half", epochs=1)))
+    check_one_line(run(*training(out="x", init=None, dropout=1)), 1, "dropout_rate is 1")
 
 
 def a_fast_recipe_learns():

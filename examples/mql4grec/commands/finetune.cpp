@@ -36,8 +36,7 @@ void add_finetune(CLI::App& program, int& status) {
   auto const options = std::make_shared<finetune_options>();
   auto& command = *program.add_subcommand("finetune", "train a model on one dataset");
   command.add_option("--dataset", options->dataset, "dataset directory .../Name")->required();
-  auto* const init =
-      command.add_option("--init", options->init, "model directory to start from, for example pretrain's");
+  command.add_option("--init", options->init, "model directory to start from, for example pretrain's");
   command
       .add_option("--tasks", options->request.run.tasks,
                   "all six tasks, next items only, the released code's mixture, or a list of next-text, next-image, "
@@ -62,7 +61,6 @@ void add_finetune(CLI::App& program, int& status) {
       ->needs(replay)
       ->capture_default_str();
   add_training_options(command, options->request);
-  init->excludes("--model-size");
   add_common_options(command, options->common);
   command.callback([options, &command, &status] {
     apply_recipe(command, *options);

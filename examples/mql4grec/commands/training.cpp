@@ -1,10 +1,12 @@
 // A training command: datasets in, a run in a directory, progress, the result.
 #include "training.hpp"
 
+#include <array>
 #include <cmath>
 #include <utility>
 
 #include "mql4grec/core/json.hpp"
+#include "mql4grec/seq2seq/config_json.hpp"
 #include "mql4grec/seq2seq/training_state.hpp"
 #include "report/report.hpp"
 #include "report/text.hpp"
@@ -113,6 +115,25 @@ void warn_of_prompts(pipeline::run_options const& run, progress_log& log) {
              before + "), but --tasks " + run.tasks + " uses " + pipeline::query_prompts(run.tasks));
 }
 
+/// Sets the shape of a new model. Throws error if the model of --init, or of a run that is resumed, has another one.
+void set_model_size(training_request& request) {
+  if (request.model_size.empty()) return;
+  auto& run = request.run;
+  run.model = seq2seq::resized({}, seq2seq::model_size_named(request.model_size));
+  bool const resumed = run.resume && std::filesystem::exists(run.out / "config.json");
+  if (!resumed && !run.init) return;
+  auto const path = (resumed ? run.out : *run.init) / "config.json";
+  auto const found = seq2seq::read_t5_config(path);
+  auto const shape = [](seq2seq::t5_config const& c) {
+    return std::array{c.model_width, c.inner_width, c.heads, c.encoder_layers, c.decoder_layers};
+  };
+  expects_file(shape(found) == shape(run.model), path, "has widths ", found.model_width, " and ", found.inner_width,
+               ", ", counted(found.heads, "head"), " and ", found.encoder_layers, " + ", found.decoder_layers,
+               " layers, expected those of --model-size ", request.model_size, ": ", run.model.model_width, ", ",
+               run.model.inner_width, ", ", run.model.heads, " and ", run.model.encoder_layers, " + ",
+               run.model.decoder_layers);
+}
+
 /// The selection of --train-users; the seed of a random one is set later.
 catalog::user_selection parsed_users(std::string const& text) {
   double number = 0;
@@ -188,14 +209,9 @@ void add_training_options(CLI::App& command, training_request& request) {
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
   command
-      .add_option_function<std::string>(
-          "--model-size",
-          [&request](std::string const& name) {
-            request.run.model = seq2seq::resized({}, seq2seq::model_size_named(name));
-          },
-          "widths and layers of a new model, relative to the paper's")
-      ->check(known_model_sizes())
-      ->default_str("whole");
+      .add_option("--model-size", request.model_size,
+                  "widths and layers of a new model, relative to the paper's (default: whole)")
+      ->check(known_model_sizes());
   command
       .add_option("--layer-decay", training.layer_decay,
                   "the learning rate of a layer is this factor of that of the layer above it; 1: all have the same")
@@ -292,6 +308,7 @@ int train_on(rank_of_command& rank, training_request request, common_options con
   auto const common = options_of(rank, requested);
   if (auto& users = request.run.training_users; users && std::holds_alternative<catalog::random_users>(*users))
     std::get<catalog::random_users>(*users).seed = request.run.training.seed;
+  set_model_size(request);
   auto const compute = open_compute(common);
   if (rank.speaks()) check_json(common);
   if (rank.speaks() && !request.report.empty()) check_writable(request.report);

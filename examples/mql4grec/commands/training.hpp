@@ -15,6 +15,7 @@ struct training_request {
   std::vector<std::filesystem::path> datasets;
   std::vector<std::filesystem::path> replayed = {};  ///< datasets whose examples are replayed
   pipeline::run_options run;
+  std::string model_size;                      ///< one of seq2seq::model_sizes; empty: that of the model, or "whole"
   std::filesystem::path report;                ///< an HTML file, or empty
   std::optional<double> until = {};            ///< only interactions before this time
   double rank_timeout = default_rank_timeout;  ///< seconds; see on_ranks
