@@ -62,9 +62,7 @@ constexpr int recipe = 3;
 /// rate, and doesn't overfit, so that dropout only slows it down; docs/results.md has the comparison.
 seq2seq::training_options training_with(index_t examples, seq2seq::model_size const& size) {
   constexpr index_t few = 2'000'000;
-  auto out = seq2seq::fast_recipe();
-  if (examples < few || size.widths < 1) out.batch_size = 64, out.learning_rate = 4e-3, out.dropout = 0;
-  return out;
+  return examples < few || size.widths < 1 ? seq2seq::small_recipe() : seq2seq::fast_recipe();
 }
 
 std::string machine() {

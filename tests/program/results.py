@@ -147,13 +147,16 @@ def recipes_are_defaults_that_options_override():
     def started(out, **options):
         check_done(run(*training(out=out, max_seconds=0.001, **({"epochs": None, "batch_size": None} | options))))
         settings = settings_of(out)
-        return settings["epochs"], settings["batch_size"], settings["learning_rate"], "muon" in settings
+        return settings["epochs"], settings["batch_size"], settings["learning_rate"], "muon" in settings, settings["dropout"]
 
-    for out, options, expected in (("none", {}, (200, 1024, 5e-4, False)), ("paper", {"recipe": "paper"}, (200, 1024, 5e-4, False)),
-                                   ("fast", {"recipe": "fast"}, (20, 256, 2e-3, True)), ("muon", {"optimizer": "muon"}, (200, 1024, 5e-4, True)),
-                                   ("other", {"recipe": "fast", "epochs": 3, "batch_size": 32, "lr": 1e-3, "optimizer": "adamw"}, (3, 32, 1e-3, False))):
+    for out, options, expected in (("none", {}, (200, 1024, 5e-4, False, 0.1)), ("paper", {"recipe": "paper"}, (200, 1024, 5e-4, False, 0.1)),
+                                   ("fast", {"recipe": "fast"}, (20, 256, 2e-3, True, 0.1)), ("muon", {"optimizer": "muon"}, (200, 1024, 5e-4, True, 0.1)),
+                                   ("small", {"recipe": "small"}, (30, 64, 4e-3, True, 0)), ("new", {"recipe": "small", "init": None, "dropout": 0.2}, (30, 64, 4e-3, True, 0.2)),
+                                   ("other", {"recipe": "fast", "epochs": 3, "batch_size": 32, "lr": 1e-3, "optimizer": "adamw"}, (3, 32, 1e-3, False, 0.1))):
         found = started(out, **options)
         check(found == expected, out, found, "expected", expected)
+    widths = [json.loads(Path(out, "config.json").read_text())["d_model"] for out in ("small", "new", "start")]
+    check(widths[0] == widths[2] and widths[1] == 32, "a model of --init keeps its size", widths)
     check(run(*training(out="x", recipe="slow")).returncode == 2, "an unknown recipe")
 
 

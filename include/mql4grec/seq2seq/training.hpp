@@ -79,6 +79,12 @@ inline training_options fast_recipe() {
   return {.epochs = 20, .batch_size = 256, .learning_rate = 2e-3, .hidden_optimizer = optim::muon{}};
 }
 
+/// Options for small models, such as the `quarter` of model_sizes, and for few examples: Muon, many updates, a high
+/// rate, no dropout. See docs/results.md for the comparison.
+inline training_options small_recipe() {
+  return {.epochs = 30, .batch_size = 64, .learning_rate = 4e-3, .hidden_optimizer = optim::muon{}, .dropout = 0};
+}
+
 /// Throws error if an option is out of range.
 inline void validate(training_options const& o) {
   expects(o.epochs >= 1, "training: ", o.epochs, " epochs, expected at least 1");
