@@ -318,7 +318,8 @@ MQL4GREC_API mql4grec_status mql4grec_evaluate(mql4grec_recommender const* recom
 /// Options for training; see docs/results.md for a comparison.
 typedef enum mql4grec_recipe {
   MQL4GREC_PAPER = 0,  ///< AdamW, 200 epochs, batches of 1024, rate 5e-4
-  MQL4GREC_FAST = 1    ///< Muon, 20 epochs, batches of 256, rate 2e-3: a third of the examples for the same loss
+  MQL4GREC_FAST = 1,   ///< Muon, 20 epochs, batches of 256, rate 2e-3: a third of the examples for the same loss
+  MQL4GREC_SMALL = 2   ///< Muon, 30 epochs, batches of 64, rate 4e-3, a quarter of the widths, no dropout: for a CPU
 } mql4grec_recipe;
 
 /// How a training ended.

@@ -831,9 +831,11 @@ mql4grec_status mql4grec_train_defaults(mql4grec_train_options* options, size_t 
     auto& to = required(options, "options");
     expects(size >= first_size<mql4grec_train_options>, "mql4grec_train_options: size is ", size,
             ", expected sizeof(mql4grec_train_options) = ", sizeof(mql4grec_train_options));
-    expects(recipe == MQL4GREC_PAPER || recipe == MQL4GREC_FAST, "recipe is ", recipe, ", expected a mql4grec_recipe");
-    auto const training = recipe == MQL4GREC_FAST ? seq2seq::fast_recipe() : seq2seq::paper_recipe();
-    seq2seq::t5_config const model;
+    expects(recipe >= MQL4GREC_PAPER && recipe <= MQL4GREC_SMALL, "recipe is ", recipe, ", expected a mql4grec_recipe");
+    auto const training = recipe == MQL4GREC_SMALL  ? seq2seq::small_recipe()
+                          : recipe == MQL4GREC_FAST ? seq2seq::fast_recipe()
+                                                    : seq2seq::paper_recipe();
+    auto const model = seq2seq::resized({}, seq2seq::model_size_named(recipe == MQL4GREC_SMALL ? "quarter" : "whole"));
     std::memset(&to, 0, size);
     to.size = size;
     to.tasks = "all";

@@ -118,6 +118,16 @@ static void test_quantize(int32_t* codes, char const* translator) {
   CHECK_FAILS(mql4grec_quantize(features, 4, width, &options, NULL), MQL4GREC_INVALID_ARGUMENT, "codes is NULL");
 }
 
+static void test_recipes(void) {
+  mql4grec_train_options options;
+  CHECK_OK(mql4grec_train_defaults(&options, sizeof options, MQL4GREC_PAPER));
+  CHECK(options.epochs == 200 && options.muon == 0 && options.dropout == 0.1 && options.model_width == 128);
+  CHECK_OK(mql4grec_train_defaults(&options, sizeof options, MQL4GREC_SMALL));
+  CHECK(options.epochs == 30 && options.batch_size == 64 && options.muon == 1 && options.dropout == 0);
+  CHECK(options.model_width == 32 && options.inner_width == 256 && options.heads == 1 && options.layers == 2);
+  CHECK_FAILS(mql4grec_train_defaults(&options, sizeof options, 3), MQL4GREC_INVALID_ARGUMENT, "recipe is 3");
+}
+
 static mql4grec_train_options small_training(char const* dataset, char const* out) {
   mql4grec_train_options options;
   CHECK_OK(mql4grec_train_defaults(&options, sizeof options, MQL4GREC_FAST));
@@ -787,6 +797,7 @@ int main(int count, char** arguments) {
   test_versions();
   test_quantize(codes, translator);
   write_dataset(dataset, codes);
+  test_recipes();
   test_train(dataset, model);
   test_load_errors(dataset, model);
   mql4grec_recommender* shop = NULL;

@@ -48,7 +48,7 @@ def test_training_releases_the_lock(tmp_path, ring, counting):
     ({"epochs": 0}, mql4grec.InvalidArgument, "0 epochs"),
     ({"learning_rate": -1.0}, mql4grec.InvalidArgument, "learning rate"),
     ({"tasks": "none"}, mql4grec.InvalidArgument, "none"),
-    ({"recipe": "slow"}, mql4grec.InvalidArgument, "expected paper, fast"),
+    ({"recipe": "slow"}, mql4grec.InvalidArgument, "expected paper, fast, small"),
     ({"init": "/nowhere"}, mql4grec.FileError, "/nowhere"),
 ])
 def test_errors(tmp_path, ring, options, error, text):
