@@ -157,6 +157,7 @@ def recipes_are_defaults_that_options_override():
         check(found == expected, out, found, "expected", expected)
     widths = [json.loads(Path(out, "config.json").read_text())["d_model"] for out in ("small", "new", "start")]
     check(widths[0] == widths[2] and widths[1] == 32, "a model of --init keeps its size", widths)
+    started("small", recipe="small", init=None, resume=True)  # so does the run that began with it
     check(run(*training(out="x", recipe="slow")).returncode == 2, "an unknown recipe")
 
 

@@ -28,8 +28,8 @@ void apply_recipe(CLI::App const& command, finetune_options& options) {
   if (is_free("--lr")) training.learning_rate = recipe.learning_rate;
   if (is_free("--optimizer")) training.hidden_optimizer = recipe.hidden_optimizer;
   if (is_free("--dropout")) training.dropout = recipe.dropout;
-  if (options.recipe == small && is_free("--model-size") && options.init.empty())
-    options.request.model_size = "quarter";
+  if (options.recipe == small && is_free("--model-size"))
+    options.request.run.model = seq2seq::resized({}, seq2seq::model_size_named("quarter"));
 }
 
 int finetune(finetune_options& options) {
